@@ -1,0 +1,52 @@
+"""Multi-modal hash learning: compact codes for items that are seen through several views.
+
+Public names are loaded when they are used, so that `import modalhash` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from modalhash import datasets as datasets
+    from modalhash import metrics as metrics
+    from modalhash.baselines.cca_itq import CCAITQ as CCAITQ
+    from modalhash.baselines.itq import ITQ as ITQ
+    from modalhash.baselines.lsh import LSH as LSH
+    from modalhash.baselines.pca_sign import PCASign as PCASign
+    from modalhash.baselines.sign_embedding import SignEmbedding as SignEmbedding
+    from modalhash.catalog import load as load
+    from modalhash.codes import BinaryCodes as BinaryCodes
+    from modalhash.crossmodal.a2lh import A2LH as A2LH
+    from modalhash.index import Hits as Hits
+    from modalhash.index import Index as Index
+
+_NAMES = {
+    "A2LH": "crossmodal.a2lh",
+    "BinaryCodes": "codes",
+    "CCAITQ": "baselines.cca_itq",
+    "Hits": "index",
+    "ITQ": "baselines.itq",
+    "Index": "index",
+    "LSH": "baselines.lsh",
+    "PCASign": "baselines.pca_sign",
+    "SignEmbedding": "baselines.sign_embedding",
+    "load": "catalog",
+}
+_MODULES = ("datasets", "metrics")
+__all__ = ["__version__", *_NAMES, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"modalhash.{name}")
+    if name in _NAMES:
+        return getattr(import_module(f"modalhash.{_NAMES[name]}"), name)
+    raise AttributeError(f"module 'modalhash' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

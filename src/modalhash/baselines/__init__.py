@@ -1,0 +1,1 @@
+"""Training-free codes: what learned codes are measured against."""

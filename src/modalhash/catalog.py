@@ -1,0 +1,42 @@
+"""The catalog: every system by its public name.  Adding a system = one file, one line here, one docs page."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from modalhash.folders import read_json
+from modalhash.hasher import MODEL, Hasher
+
+SYSTEMS = {
+    "A2LH": "crossmodal.a2lh",
+    "LSH": "baselines.lsh",
+    "PCASign": "baselines.pca_sign",
+    "ITQ": "baselines.itq",
+    "CCAITQ": "baselines.cca_itq",
+    "SignEmbedding": "baselines.sign_embedding",
+}
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a system; ValueError lists the known names."""
+    if name not in SYSTEMS:
+        raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)}")
+    return import_module(f"modalhash.{SYSTEMS[name]}")
+
+
+def system(name: str) -> type[Hasher]:
+    """The class of a system by its public name; ValueError lists the known names."""
+    found = getattr(module_of(name), name)
+    assert isinstance(found, type) and issubclass(found, Hasher)
+    return found
+
+
+def load(folder: str | os.PathLike[str]) -> Hasher:
+    """Read a fitted model of any system from its folder; FileNotFoundError or ValueError name the file."""
+    header = read_json(Path(folder) / MODEL)
+    if header.get("class") not in SYSTEMS:
+        raise ValueError(f"{Path(folder) / MODEL}: holds a model of an unknown class {header.get('class')!r}")
+    return system(header["class"]).load(folder)

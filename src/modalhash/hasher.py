@@ -1,0 +1,225 @@
+"""The contract of every system: fit on views, encode views to codes, save and load."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modalhash.codes import BinaryCodes
+from modalhash.folders import read_state, write_state, written_whole
+from modalhash.views import Floats, Matrix, Views, blocks, check_encode_views, check_labels, check_views, missing
+
+MODEL = "model.json"
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit stopped at `max_iter` while its objective was still falling."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Hasher:
+    """A system that learns codes of `n_bits` bits from views.
+
+    A subclass sets the class facts below and writes two methods: `_fit` (learn; attributes that end in "_"
+    are saved) and `_project` (one block of one view to real values whose signs are the bits).
+    """
+
+    n_bits: int = 64
+    random_state: int | None = None
+    verbose: bool = False
+
+    needs_labels: ClassVar[bool] = False
+    fits_missing_views: ClassVar[bool] = False
+    min_views: ClassVar[int] = 1
+    summary: ClassVar[str] = ""
+
+    # learned by fit
+    def fit(self, views: Views, labels: Matrix | None = None) -> Self:
+        """Learn from training items.
+
+        views: name -> (n, d), dense or sparse, the same rows in each; labels: (n, c) 0/1 or (n,) integer classes,
+        needed by supervised systems only.  Returns self.  Raises ValueError or TypeError on bad input.
+        """
+        self._check_parameters()
+        checked = check_views(views)
+        if len(checked) < self.min_views:
+            raise ValueError(f"{self.name}: needs at least {self.min_views} views, got {', '.join(map(repr, checked))}")
+        n = next(iter(checked.values())).shape[0]
+        self._check_gaps(checked)
+        if labels is None and self.needs_labels:
+            raise ValueError(f"{self.name}: needs labels, got None")
+        targets = None
+        if labels is not None:
+            targets, labelled = check_labels(labels, n)
+            if self.needs_labels and not labelled.all():
+                raise ValueError(
+                    f"{self.name}: row {np.argmin(labelled)} is not labelled, and this system needs every label"
+                )
+        learned = [key for key in vars(self) if key.endswith("_")]
+        for key in learned:
+            delattr(self, key)
+        self.widths_: dict[str, int] = {name: int(matrix.shape[1]) for name, matrix in checked.items()}
+        self._fit(checked, targets)
+        return self
+
+    def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
+        raise NotImplementedError
+
+    def _project(self, name: str, block: Matrix) -> Floats:
+        raise NotImplementedError
+
+    def encode(self, views: Views) -> BinaryCodes:
+        """Codes of items from the views that each of them has.
+
+        views: name -> (n, d); a view may be absent, or missing for some rows.  With several views the outputs of
+        the hash functions are summed before the sign; sign(0) = +1.  Raises ValueError for an unknown view,
+        another width than in fit, or an item without any view.
+        """
+        self._check_fitted()
+        checked, present = check_encode_views(views, self.widths_)
+        n = next(iter(checked.values())).shape[0]
+        packed = np.empty((n, -(-self.n_bits // 8)), dtype=np.uint8)
+        for rows in blocks(n):
+            outputs = np.zeros((rows.stop - rows.start, self.n_bits))
+            for name, matrix in checked.items():
+                has = present[name][rows]
+                if has.any():
+                    outputs[has] += self._project(name, matrix[rows] if has.all() else matrix[rows][has])
+            packed[rows] = np.packbits(outputs >= 0, axis=1)
+        return BinaryCodes(packed, self.n_bits)
+
+    def encode_queries(self, views: Views) -> Any:
+        """Codes of queries; the same as `encode` unless the system treats queries apart."""
+        return self.encode(views)
+
+    @property
+    def name(self) -> str:
+        """The name of the system as it stands in the catalog."""
+        return type(self).__name__
+
+    # parameters, as scikit-learn's clone expects them
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Hyper-parameters by name; `deep` is accepted for scikit-learn and changes nothing."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set hyper-parameters by name; ValueError names one that does not exist."""
+        known = self.get_params()
+        for key, value in params.items():
+            if key not in known:
+                raise ValueError(f"{self.name}: has no parameter {key!r}; it has {', '.join(known)}")
+            setattr(self, key, value)
+        return self
+
+    def _check_parameters(self) -> None:
+        check_integer("n_bits", self.n_bits, low=1)
+        if self.random_state is not None:
+            check_integer("random_state", self.random_state, low=0)
+
+    def _check_gaps(self, views: Mapping[str, Matrix]) -> None:
+        gaps = {name: missing(matrix) for name, matrix in views.items()}
+        for name, rows in gaps.items():
+            if rows.all():
+                raise ValueError(f"view {name!r}: every row is missing")
+            if rows.any() and not self.fits_missing_views:
+                raise ValueError(
+                    f"{self.name}: cannot train with missing views; row {np.argmax(rows)} has no view {name!r}"
+                )
+        nothing = np.all(list(gaps.values()), axis=0)
+        if nothing.any():
+            raise ValueError(f"row {np.argmax(nothing)} has no view at all")
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "widths_"):
+            raise ValueError(f"{self.name}: is not fitted; call fit(views) first")
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.random_state)
+
+    def _iterations(self, max_iter: int) -> Iterator[int]:
+        """Iteration numbers from 0, shown as progress when `verbose` is set."""
+        if not self.verbose:
+            yield from range(max_iter)
+            return
+        from rich.progress import track
+
+        yield from track(range(max_iter), description=f"{self.name} {self.n_bits} bits")
+
+    def _warn_not_converged(self, max_iter: int, tolerance: float) -> None:
+        warnings.warn(
+            f"{self.name}: the objective still fell by more than {tolerance:g} (relative) after {max_iter} iterations; "
+            "raise max_iter or tolerance",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    # folders
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the fitted model as a folder of plain files (model.json, arrays.safetensors), whole or not at all.
+
+        Replaces a model that is there; raises ValueError for a folder that holds anything else.
+        """
+        self._check_fitted()
+        with written_whole(folder, marker=MODEL) as temporary:
+            self.write(temporary)
+
+    def write(self, folder: Path) -> None:
+        """Write the model's files into an existing folder."""
+        from modalhash import __version__
+
+        params = self.get_params()
+        for key, value in params.items():
+            if not isinstance(value, int | float | str | bool | tuple | None):
+                raise ValueError(f"{self.name}: parameter {key} = {value!r} cannot be saved")
+        state = {key: value for key, value in vars(self).items() if key.endswith("_")}
+        write_state(folder, MODEL, {"class": self.name, "version": __version__, "params": params}, state)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read a model of this class; ValueError names the file if it is damaged or of another class."""
+        header, state = read_state(Path(folder), MODEL)
+        if header.get("class") != cls.__name__:
+            raise ValueError(f"{Path(folder) / MODEL}: holds a {header.get('class')!r} model, not {cls.__name__!r}")
+        params: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in header["params"].items()
+        }
+        model = cls(**params)
+        vars(model).update(state)
+        return model
+
+
+def learned_codes(hasher: Hasher) -> BinaryCodes:
+    """The codes learned for the training items (`codes_`)."""
+    hasher._check_fitted()
+    codes = vars(hasher)["codes_"]
+    assert isinstance(codes, BinaryCodes)
+    return codes
+
+
+def check_integer(name: str, value: object, *, low: int, high: int | None = None) -> None:
+    """Raise TypeError unless value is an integer (no bool), ValueError unless low <= value <= high."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name}: expected an integer of {bounds}, got {value}")
+
+
+def check_real(name: str, value: object, *, low: float, inclusive: bool = True) -> None:
+    """Raise TypeError unless value is a finite real number, ValueError unless it is >= low (> low if not inclusive)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not np.isfinite(value) or value < low or (value == low and not inclusive):
+        raise ValueError(f"{name}: expected a number {'>=' if inclusive else '>'} {low}, got {value}")
+
+
+def present_rows(views: Mapping[str, Matrix]) -> dict[str, NDArray[np.bool_]]:
+    """For each view the rows that have it, (n,) bool."""
+    return {name: ~missing(matrix) for name, matrix in views.items()}
