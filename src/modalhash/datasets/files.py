@@ -1,0 +1,234 @@
+"""Data sets as files: one `.npz`, or a folder of the same arrays as `.npy` (memory-mapped), never pickled.
+
+Arrays: `view.NAME` (n, d), or sparse as `view.NAME.data|indices|indptr|shape`; optional `labels` (also sparse),
+`labelled` (n,) bool, `label_names`, `ids`, `titles`, `split.PART`, and `raw.NAME`: n texts, or encoded pictures as
+`raw.NAME.bytes` (all of them in a row) with `raw.NAME.offsets` (n + 1,).
+A folder may hold `features/NAME/`, the fitted extractor of a view.  A raw view without a matrix gets one at loading.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modalhash.datasets.dataset import PARTS, Dataset
+from modalhash.folders import write_json, written_whole
+from modalhash.views import Array, Matrix, is_sparse, missing
+
+MARKER = "dataset.json"
+_KEY = re.compile(
+    r"(view|raw)\.[^/]+|labels(\.(data|indices|indptr|shape))?|labelled|label_names|ids|titles|split\.[a-z]+"
+)
+
+
+def read_dataset(path: str | os.PathLike[str]) -> Dataset:
+    """Read a data set from a `.npz` file or a folder of `.npy` files.
+
+    Raises FileNotFoundError or ValueError that name the file and the array at fault.
+    """
+    source = Path(path)
+    arrays = _read_folder(source) if source.is_dir() else _read_npz(source)
+    for key in arrays:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{source}: unknown array {key!r}")
+    try:
+        return _assemble(source, arrays)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{source}: {error}") from error
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: not found; DATA is the name of a data set, a .npz file or a folder")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            if not hasattr(content, "files"):
+                raise ValueError("holds one array, expected an archive of named arrays")
+            return {key: content[key] for key in content.files}
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
+        raise ValueError(f"{path}: is not a readable .npz file ({error})") from error
+
+
+def _read_folder(folder: Path) -> dict[str, Array]:
+    files = sorted(folder.glob("*.npy"))
+    if not files:
+        raise ValueError(f"{folder}: holds no .npy files")
+    arrays = {}
+    for file in files:
+        try:
+            arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(f"{file}: is not a readable .npy file ({error})") from error
+    return arrays
+
+
+def _assemble(source: Path, arrays: Mapping[str, Array]) -> Dataset:
+    raw = _raw_columns(arrays)
+    views = _matrices(arrays, "view.")
+    labels = _matrices(arrays, "").get("labels")
+    if labels is not None and "labelled" in arrays:
+        labels = _with_gaps(labels, arrays["labelled"])
+    columns = {key: arrays[key].tolist() for key in ("titles", "label_names") if key in arrays}
+    common: dict[str, Any] = {
+        "name": source.stem,
+        "labels": labels,
+        "ids": arrays.get("ids"),
+        "raw": raw,
+        "split": {key.removeprefix("split."): arrays[key] for key in arrays if key.startswith("split.")},
+        "pictures": next((column for column in raw.values() if is_pictures(column)), None),
+        **columns,
+    }
+    features: dict[str, Any] = {}
+    if source.is_dir() and (source / "features").is_dir():
+        from modalhash.features import load_extractor
+
+        features = {folder.name: load_extractor(folder) for folder in sorted((source / "features").iterdir())}
+    return with_features(views, features, common)
+
+
+def with_features(views: Mapping[str, Matrix], features: Mapping[str, Any], common: Mapping[str, Any]) -> Dataset:
+    """A Dataset in which every raw view has a matrix, made by an extractor fitted on the training rows."""
+    raw = common["raw"]
+    without = [name for name in raw if name not in views]
+    if not views and not without:
+        raise ValueError("holds no view: expected view.NAME or raw.NAME")
+    n = next(iter(views.values())).shape[0] if views else len(raw[without[0]])
+    draft = Dataset(**{**common, "views": {**views, **{name: np.zeros((n, 1)) for name in without}}})
+    made, fitted = dict(views), dict(features)
+    for name in without:
+        fitted.setdefault(name, fit_extractor(raw[name], draft.split["train"]))
+        made[name] = fitted[name].transform(raw[name])
+    return Dataset(**{**common, "views": made, "features": fitted})
+
+
+def fit_extractor(column: Sequence[Any], train: Array) -> Any:
+    """The usual extractor for pictures or texts, fitted on training rows."""
+    from modalhash.features import GradientColour, Tfidf
+
+    rows = [column[i] for i in train]
+    return GradientColour().fit(rows) if is_pictures(column) else Tfidf().fit(rows)
+
+
+def is_pictures(column: Sequence[Any]) -> bool:
+    """True if a raw column holds encoded pictures, not texts."""
+    return len(column) > 0 and isinstance(column[0], bytes)
+
+
+def _raw_columns(arrays: Mapping[str, Array]) -> dict[str, list[Any]]:
+    raw: dict[str, list[Any]] = {}
+    for key in (key for key in arrays if key.startswith("raw.")):
+        if key.endswith(".bytes"):
+            offsets = arrays.get(f"{key.removesuffix('.bytes')}.offsets")
+            if offsets is None:
+                raise ValueError(f"{key}: needs {key.removesuffix('.bytes')}.offsets beside it")
+            raw[key[len("raw.") : -len(".bytes")]] = split_pictures(key, arrays[key], offsets)
+        elif not key.endswith(".offsets"):
+            if arrays[key].dtype.kind != "U" or arrays[key].ndim != 1:
+                raise TypeError(f"{key}: expected n texts, got {arrays[key].dtype} {arrays[key].shape}")
+            raw[key.removeprefix("raw.")] = arrays[key].tolist()
+    return raw
+
+
+def split_pictures(key: str, blob: Array, offsets: Array) -> list[bytes]:
+    """Cut encoded pictures, laid one after the other, at their offsets."""
+    edges = np.asarray(offsets).astype(np.int64)
+    if blob.dtype != np.uint8 or blob.ndim != 1 or edges.ndim != 1:
+        raise TypeError(f"{key}: expected bytes (uint8) and offsets (n + 1,), got {blob.dtype} {blob.shape}")
+    if len(edges) < 2 or edges[0] != 0 or edges[-1] != len(blob) or (np.diff(edges) < 0).any():
+        raise ValueError(f"{key}: offsets must rise from 0 to {len(blob)}")
+    data = blob.tobytes()
+    return [data[low:high] for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+
+
+def join_pictures(pictures: Sequence[bytes]) -> dict[str, Array]:
+    """The two arrays `bytes` and `offsets` that hold encoded pictures."""
+    offsets = np.cumsum([0, *(len(picture) for picture in pictures)], dtype=np.int64)
+    return {"bytes": np.frombuffer(b"".join(pictures), dtype=np.uint8), "offsets": offsets}
+
+
+def _matrices(arrays: Mapping[str, Array], prefix: str) -> dict[str, Matrix]:
+    names = [key for key in arrays if key.startswith(prefix) and (prefix or key.split(".")[0] == "labels")]
+    matrices: dict[str, Matrix] = {key.removeprefix(prefix): arrays[key] for key in names if not _is_part(key)}
+    for key in names:
+        if key.endswith(".data"):
+            matrices[key.removeprefix(prefix).removesuffix(".data")] = _sparse(key.removesuffix(".data"), arrays)
+    return matrices
+
+
+def _is_part(key: str) -> bool:
+    return key.endswith((".data", ".indices", ".indptr", ".shape"))
+
+
+def _sparse(key: str, arrays: Mapping[str, Array]) -> Matrix:
+    from scipy.sparse import csr_matrix
+
+    parts = [arrays.get(f"{key}.{part}") for part in ("data", "indices", "indptr", "shape")]
+    if any(part is None for part in parts):
+        raise ValueError(f"{key}: a sparse matrix needs {key}.data, .indices, .indptr and .shape")
+    data, indices, indptr, shape = parts
+    try:
+        matrix = csr_matrix((data, indices, indptr), shape=tuple(int(side) for side in np.asarray(shape)))
+        matrix.check_format(full_check=True)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{key}: is not a CSR matrix ({error})") from error
+    return matrix
+
+
+def _with_gaps(labels: Matrix, labelled: Array) -> Matrix:
+    n = labels.shape[0]
+    if labelled.dtype != bool or labelled.shape != (n,):
+        raise ValueError(f"labelled: expected ({n},) bool, got {labelled.dtype} {labelled.shape}")
+    if labelled.all():
+        return labels
+    full = (labels.toarray() if is_sparse(labels) else np.asarray(labels)).astype(np.float32)
+    full[~labelled] = np.nan
+    return full
+
+
+def write_dataset(data: Dataset, folder: str | os.PathLike[str]) -> None:
+    """Write a data set as a folder that `read_dataset` reads, whole or not at all."""
+    arrays: dict[str, Any] = {"ids": data.ids}
+    for name, matrix in data.views.items():
+        arrays |= _matrix_arrays(f"view.{name}", matrix)
+    if data.labels is not None:
+        arrays |= _label_arrays(data.labels)
+    arrays |= {key: np.array(column, dtype=np.str_) for key, column in _text_columns(data).items()}
+    for name, column in data.raw.items():
+        if is_pictures(column):
+            arrays |= {f"raw.{name}.{part}": array for part, array in join_pictures(column).items()}
+    arrays |= {f"split.{part}": data.split[part] for part in PARTS}
+    with written_whole(folder, marker=MARKER) as temporary:
+        for key, array in arrays.items():
+            np.save(temporary / f"{key}.npy", np.asarray(array), allow_pickle=False)
+        for name, extractor in data.features.items():
+            extractor.save(temporary / "features" / name)
+        write_json(temporary / MARKER, {"format": 1, "name": data.name, "n": len(data), "checksum": data.checksum})
+
+
+def _text_columns(data: Dataset) -> dict[str, Sequence[str]]:
+    columns: dict[str, Sequence[str] | None] = {"titles": data.titles, "label_names": data.label_names}
+    columns |= {f"raw.{name}": column for name, column in data.raw.items() if not is_pictures(column)}
+    return {key: column for key, column in columns.items() if column is not None}
+
+
+def _matrix_arrays(key: str, matrix: Matrix) -> dict[str, Any]:
+    if not is_sparse(matrix):
+        return {key: matrix}
+    csr = matrix.tocsr()
+    parts = {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr, "shape": np.array(csr.shape)}
+    return {f"{key}.{part}": array for part, array in parts.items()}
+
+
+def _label_arrays(labels: Matrix) -> dict[str, Any]:
+    if not is_sparse(labels) and np.ndim(labels) == 1:
+        return {"labels": labels}
+    unlabelled = missing(labels)
+    if not unlabelled.any():
+        return _matrix_arrays("labels", labels)
+    filled = np.where(unlabelled[:, None], 0, labels.toarray() if is_sparse(labels) else labels)
+    return {"labels": filled.astype(np.uint8), "labelled": ~unlabelled}
