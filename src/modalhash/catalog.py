@@ -6,6 +6,7 @@ import os
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from modalhash.folders import read_json
 from modalhash.hasher import MODEL, Hasher
@@ -32,6 +33,15 @@ def system(name: str) -> type[Hasher]:
     found = getattr(module_of(name), name)
     assert isinstance(found, type) and issubclass(found, Hasher)
     return found
+
+
+def make(name: str, **params: Any) -> Hasher:
+    """An unfitted system by its name or the name of a variant; ValueError lists the known names and parameters."""
+    for known in SYSTEMS:
+        variants = getattr(module_of(known), "VARIANTS", {known: {}}) if name.startswith(known) else {}
+        if name in variants:
+            return system(known)().set_params(**{**variants[name], **params})
+    raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)} (and their variants)")
 
 
 def load(folder: str | os.PathLike[str]) -> Hasher:

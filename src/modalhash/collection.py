@@ -12,11 +12,12 @@ from typing import Any, Self
 import numpy as np
 
 from modalhash.catalog import load
+from modalhash.datasets.dataset import Dataset
 from modalhash.datasets.files import join_pictures, split_pictures
 from modalhash.folders import ARRAYS, FORMAT, read_json, read_state, write_json, write_state, written_whole
 from modalhash.hasher import MODEL, Hasher
 from modalhash.index import Hits, Index
-from modalhash.views import Array, Views
+from modalhash.views import Array, Views, missing
 
 FILE = "collection.json"
 SHOW = "show.json"
@@ -108,10 +109,10 @@ class Collection:
         k: int = 10,
         allow: Array | list[int] | list[str] | None = None,
     ) -> Hits:
-        """The k nearest items to words, a picture (path, bytes or PIL image), view matrices, or several of these at once.
+        """The k nearest items to words, a picture (path, bytes or PIL image), view matrices, or several at once.
 
-        Returns Hits of shape (1, k), or (rows, k) for view matrices.  Raises ValueError where nothing is given, where the
-        model has no such view, or where no word of the text is known.
+        Returns Hits of shape (1, k), or (rows, k) for view matrices.  Raises ValueError where nothing is given,
+        where the model has no such view, or where no word of the text is known.
         """
         given: dict[str, Any] = dict(views or {})
         for kind, value in (("text", text), ("image", image)):
@@ -167,3 +168,22 @@ def _description(model: Path, collection: Collection) -> dict[str, Any]:
         "n_bits": collection.hasher.n_bits,
         "views": sorted(collection.features),
     }
+
+
+def from_dataset(
+    folder: str | os.PathLike[str], hasher: Hasher, data: Dataset, views: Sequence[str] | None = None
+) -> Collection:
+    """A collection of the database part of a data set, encoded from some of its views (all that the model knows).
+
+    Items that have none of these views are left out.
+    """
+    names = list(views or [name for name in hasher.widths_ if name in data.views])
+    rows = data.split["database"]
+    has = np.any([~missing(data.views[name][rows]) for name in names], axis=0)
+    rows = rows[has]
+    codes = hasher.encode({name: data.views[name][rows] for name in names})
+    ids = np.asarray(data.ids)[rows]
+    titles = [str(data.titles[i]) if data.titles is not None else str(data.ids[i]) for i in rows]  # type: ignore[index]
+    pictures = [data.pictures[i] if data.pictures is not None else b"" for i in rows]
+    features = {name: extractor for name, extractor in data.features.items() if name in hasher.widths_}
+    return Collection.create(folder, hasher, Index.build(codes, ids), features, Show(titles, pictures))

@@ -28,10 +28,11 @@ def evaluate(
     same: bool = False,
     **conventions: Any,
 ) -> dict[tuple[str, str], RetrievalResult]:
-    """Measures of every direction: `queries` (a part of the split) in one view against the encoded database in another.
+    """Measures of every direction: `queries` (a part) in one view against the encoded database in another.
 
-    An item is relevant when it shares a label.  Items that lack the view are left out on their side.  Conventions are passed
-    to `metrics.retrieval`.  With queries from `validation`, the database is the training part, so that no query is in it.
+    An item is relevant when it shares a label.  Items that lack the view are left out on their side.  Conventions
+    are passed to `metrics.retrieval`.  With queries from `validation`, the database is the training part, so that
+    no query is in it.
     Raises ValueError for data without labels or without queries.
     """
     target = "train" if queries == "validation" else "database"
