@@ -1,0 +1,105 @@
+"""Tfidf: weighted words of texts in any language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modalhash.features.extractor import Extractor, check_raw
+from modalhash.features.words import words
+from modalhash.hasher import check_integer
+from modalhash.views import Matrix
+
+
+@dataclass(kw_only=True, eq=False)
+class Tfidf(Extractor):
+    """tf-idf of words, rows of length 1; over scikit-learn's TfidfVectorizer.
+
+    Words that fewer than `min_df` training texts hold are left out, and only the `max_features` most frequent are
+    kept.  sublinear: a word that stands k times counts 1 + ln k.  ngrams: (shortest, longest) pieces of words that
+    count as well, for languages that inflect and for misspelt words; None for whole words only.
+    What is a word: see `features.words.words`.
+    """
+
+    min_df: int = 2
+    max_features: int = 20_000
+    sublinear: bool = True
+    ngrams: tuple[int, int] | None = None
+
+    learned: ClassVar[tuple[str, ...]] = ("vocabulary_", "idf_")
+
+    def fit(self, raw: Sequence[str]) -> Self:
+        """Learn the words and their weights from training texts; ValueError if no word is left."""
+        self._check_parameters()
+        check_texts(raw)
+        vectorizer = self._vectorizer().fit(raw)
+        self.vocabulary_: list[str] = vectorizer.get_feature_names_out().tolist()
+        self.idf_: NDArray[np.float32] = np.asarray(vectorizer.idf_, dtype=np.float32)
+        self._ready = self._restored()
+        return self
+
+    def transform(self, raw: Sequence[str]) -> Matrix:
+        """Texts to (n, words) float32 CSR; a missing row (one stored NaN) where a text holds no known word."""
+        self._check_fitted()
+        check_texts(raw)
+        if not hasattr(self, "_ready"):
+            self._ready = self._restored()
+        return _with_gaps(self._ready.transform(raw).tocsr())
+
+    def _restored(self) -> Any:
+        """scikit-learn's object from what is saved; kept, for it takes longer to build than to use."""
+        vectorizer = self._vectorizer(vocabulary=self.vocabulary_)
+        vectorizer.idf_ = self.idf_
+        return vectorizer
+
+    def _vectorizer(self, **known: Any) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        limits = {} if known else {"min_df": self.min_df, "max_features": self.max_features}
+        return TfidfVectorizer(
+            analyzer=partial(words, ngrams=self.ngrams),
+            sublinear_tf=self.sublinear,
+            dtype=np.float32,
+            **limits,
+            **known,
+        )
+
+    def _check_parameters(self) -> None:
+        check_integer("min_df", self.min_df, low=1)
+        check_integer("max_features", self.max_features, low=1)
+        if self.ngrams is not None:
+            if not isinstance(self.ngrams, tuple) or len(self.ngrams) != 2:
+                raise TypeError(f"ngrams: expected (shortest, longest) or None, got {self.ngrams!r}")
+            check_integer("ngrams", self.ngrams[0], low=1)
+            check_integer("ngrams", self.ngrams[1], low=self.ngrams[0])
+
+    def _check_learned(self) -> None:
+        if not isinstance(self.vocabulary_, list) or not all(isinstance(word, str) for word in self.vocabulary_):
+            raise TypeError("vocabulary_: expected a list of words")
+        if self.idf_.shape != (len(set(self.vocabulary_)),):
+            raise ValueError(f"idf_ has shape {self.idf_.shape}, the vocabulary {len(set(self.vocabulary_))} words")
+
+
+def check_texts(raw: object) -> None:
+    """Raise TypeError naming the first value that is no text, ValueError if there is none."""
+    check_raw(raw, (str, bytes), "texts")
+    assert isinstance(raw, Sequence | np.ndarray)
+    for i, text in enumerate(raw):
+        if not isinstance(text, str):
+            raise TypeError(f"text {i}: expected a str, got {type(text).__name__}")
+
+
+def _with_gaps(matrix: Matrix) -> Matrix:
+    """The matrix with one stored NaN in every row that stores nothing."""
+    empty = np.diff(matrix.indptr) == 0
+    if not empty.any():
+        return matrix
+    at = matrix.indptr[:-1][empty]
+    indptr = matrix.indptr + np.concatenate([[0], np.cumsum(empty)])
+    values = np.insert(matrix.data, at, np.float32(np.nan)), np.insert(matrix.indices, at, 0), indptr
+    return type(matrix)(values, shape=matrix.shape)
