@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from modalhash.baselines.sign_embedding import SignEmbedding as SignEmbedding
     from modalhash.catalog import load as load
     from modalhash.codes import BinaryCodes as BinaryCodes
+    from modalhash.collection import Collection as Collection
     from modalhash.crossmodal.a2lh import A2LH as A2LH
+    from modalhash.datasets import load_dataset as load_dataset
+    from modalhash.grids import show as show
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
 
@@ -34,7 +37,10 @@ _NAMES = {
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "SignEmbedding": "baselines.sign_embedding",
+    "Collection": "collection",
     "load": "catalog",
+    "load_dataset": "datasets",
+    "show": "grids",
 }
 _MODULES = ("datasets", "metrics")
 __all__ = ["__version__", *_NAMES, *_MODULES]

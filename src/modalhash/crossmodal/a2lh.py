@@ -57,8 +57,8 @@ class A2LH(Hasher):
     zeta: float = 2.0
     omega: float = 1e-2
     ridge: float = 1e-6
-    max_iter: int = 20
-    tolerance: float = 1e-3
+    max_iter: int = 50
+    tolerance: float = 5e-3
     kernel: bool = True
     multi_semantic: bool = True
     discrete: bool = True

@@ -21,6 +21,7 @@ class Extractor:
     A subclass names in `learned` the attributes that `fit` sets, and writes `fit`, `transform` and `_check_learned`.
     """
 
+    takes: ClassVar[str] = ""  # what a raw value is: "image" or "text"
     learned: ClassVar[tuple[str, ...]] = ()
 
     def fit(self, raw: Sequence[Any]) -> Self:

@@ -45,6 +45,7 @@ class GradientColour(Extractor):
     max_pixels: int = 64_000_000
     max_rows: int = 10_000
 
+    takes: ClassVar[str] = "image"
     learned: ClassVar[tuple[str, ...]] = ("mean_", "projection_")
 
     def fit(self, raw: Sequence[Any]) -> Self:

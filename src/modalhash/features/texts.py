@@ -31,6 +31,7 @@ class Tfidf(Extractor):
     sublinear: bool = True
     ngrams: tuple[int, int] | None = None
 
+    takes: ClassVar[str] = "text"
     learned: ClassVar[tuple[str, ...]] = ("vocabulary_", "idf_")
 
     def fit(self, raw: Sequence[str]) -> Self:
