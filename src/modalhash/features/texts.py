@@ -37,7 +37,11 @@ class Tfidf(Extractor):
         """Learn the words and their weights from training texts; ValueError if no word is left."""
         self._check_parameters()
         check_texts(raw)
-        vectorizer = self._vectorizer().fit(raw)
+        vectorizer = self._vectorizer()
+        try:
+            vectorizer.fit(raw)
+        except ValueError as error:
+            raise ValueError(f"no word is in {self.min_df} (min_df) of the {len(raw)} training texts") from error
         self.vocabulary_: list[str] = vectorizer.get_feature_names_out().tolist()
         self.idf_: NDArray[np.float32] = np.asarray(vectorizer.idf_, dtype=np.float32)
         self._ready = self._restored()
