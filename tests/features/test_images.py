@@ -173,6 +173,20 @@ def test_learned_directions_are_uncorrelated_and_ordered(fitted: GradientColour)
     assert (np.diff(np.diagonal(covariance)) <= 1e-9).all()
 
 
+def test_every_block_weighs_the_same() -> None:
+    rows = GradientColour(n_components=1009).fit(PICTURES).transform(PICTURES).astype(np.float64)
+    assert np.isclose(rows.var(axis=0).sum(), 4, atol=1e-4)  # four blocks, each of variance 1
+    extractor = GradientColour().fit(PICTURES)
+    described = extractor.describe(PICTURES).astype(np.float64) - extractor.mean_
+    whole = described[:, :576] / np.sqrt((described[:, :576] ** 2).sum(axis=1).mean())
+    assert np.allclose(rows @ rows.T - whole @ whole.T, _likeness(described[:, 576:]), atol=1e-4)
+
+
+def _likeness(centred: np.ndarray) -> np.ndarray:
+    parts = np.split(centred, [144, 416], axis=1)
+    return np.asarray(sum(part @ part.T / (part**2).sum(axis=1).mean() for part in parts))
+
+
 def test_directions_have_a_fixed_sign_and_skip_empty_ones() -> None:
     directions = leading_directions(np.diag([1.0, 0.0, 3.0]), 3)
     assert np.allclose(directions, [[0, 1], [0, 0], [1, 0]])

@@ -49,12 +49,15 @@ def test_pieces_of_words() -> None:
     assert words("猫", (1, 2)) == ["猫"]
 
 
-def test_weights_against_the_formula() -> None:
-    matrix = Tfidf(min_df=1).fit_transform(TEXTS)
-    extractor = Tfidf(min_df=1).fit(TEXTS)
-    counts = np.array([[words(text).count(word) for word in extractor.vocabulary_] for text in TEXTS], dtype=np.float64)
-    idf = np.log((1 + len(TEXTS)) / (1 + (counts > 0).sum(axis=0))) + 1
-    weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * idf
+@pytest.mark.parametrize("sublinear", [True, False])
+def test_weights_against_the_formula(sublinear: bool) -> None:
+    texts = [*TEXTS, "cat cat cat dog dog"]
+    extractor = Tfidf(min_df=1, sublinear=sublinear)
+    matrix = extractor.fit_transform(texts)
+    counts = np.array([[words(text).count(word) for word in extractor.vocabulary_] for text in texts], dtype=np.float64)
+    idf = np.log((1 + len(texts)) / (1 + (counts > 0).sum(axis=0))) + 1
+    weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) if sublinear else counts
+    weights = weights * idf
     expected = weights / np.linalg.norm(weights, axis=1, keepdims=True)
     assert matrix.dtype == np.float32 and matrix.format == "csr"
     assert np.allclose(matrix.toarray(), expected, atol=1e-6)
