@@ -274,5 +274,15 @@ def test_blocks_have_length_one_and_a_plain_picture_no_edges() -> None:
     row = describe(np.asarray(picture(0, (64, 64))))
     parts = np.split(row, [576, 720, 992])
     assert np.allclose([np.linalg.norm(part) for part in parts], 1, atol=1e-6)
+    values = np.asarray(picture(0, (64, 64)), dtype=np.float32) / np.float32(255)
+    edges, colours = gradients(values), colour_histograms(values)
+    expected = [
+        edges,
+        edges[::2, ::2] + edges[1::2, ::2] + edges[::2, 1::2] + edges[1::2, 1::2],
+        colours[::2, ::2] + colours[1::2, ::2] + colours[::2, 1::2] + colours[1::2, 1::2],
+        colours.sum(axis=(0, 1)),
+    ]
+    for part, sums in zip(parts, expected, strict=True):
+        assert np.allclose(part, np.sqrt(sums.ravel() / sums.sum()), atol=1e-6)
     plain = describe(np.full((64, 64, 3), 200, dtype=np.uint8))
     assert not plain[:720].any() and np.isfinite(plain).all()

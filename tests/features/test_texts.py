@@ -52,7 +52,7 @@ def test_pieces_of_words() -> None:
 @pytest.mark.parametrize("sublinear", [True, False])
 def test_weights_against_the_formula(sublinear: bool) -> None:
     texts = [*TEXTS, "cat cat cat dog dog"]
-    extractor = Tfidf(min_df=1, sublinear=sublinear)
+    extractor = Tfidf(min_df=1, sublinear=sublinear, ngrams=None)
     matrix = extractor.fit_transform(texts)
     counts = np.array([[words(text).count(word) for word in extractor.vocabulary_] for text in texts], dtype=np.float64)
     idf = np.log((1 + len(texts)) / (1 + (counts > 0).sum(axis=0))) + 1
@@ -64,8 +64,8 @@ def test_weights_against_the_formula(sublinear: bool) -> None:
 
 
 def test_rare_words_and_the_size_limit() -> None:
-    assert Tfidf(min_df=2).fit(TEXTS).vocabulary_ == ["cat", "dog", "perro", "red", "the"]
-    assert Tfidf(min_df=1, max_features=1).fit(TEXTS).vocabulary_ == ["dog"]
+    assert Tfidf(min_df=2, ngrams=None).fit(TEXTS).vocabulary_ == ["cat", "dog", "perro", "red", "the"]
+    assert Tfidf(min_df=1, max_features=1, ngrams=None).fit(TEXTS).vocabulary_ == ["dog"]
 
 
 def test_row_of_one_is_the_row_of_many() -> None:
@@ -76,7 +76,7 @@ def test_row_of_one_is_the_row_of_many() -> None:
 
 
 def test_text_without_a_known_word_is_a_missing_row() -> None:
-    extractor = Tfidf(min_df=1).fit(TEXTS)
+    extractor = Tfidf(min_df=1, ngrams=None).fit(TEXTS)
     matrix = extractor.transform(["", "cat", "unheard", "the dog", "!?"])
     assert missing(matrix).tolist() == [True, False, True, False, True]
     assert np.diff(matrix.indptr).tolist() == [1, 1, 1, 2, 1]
@@ -86,7 +86,7 @@ def test_text_without_a_known_word_is_a_missing_row() -> None:
 
 
 def test_fit_uses_the_given_rows_only() -> None:
-    extractor = Tfidf(min_df=1)
+    extractor = Tfidf(min_df=1, ngrams=None)
     matrix = extractor.fit_transform(TEXTS, [0, 1])
     assert extractor.vocabulary_ == ["a", "cat", "dog", "red", "the"]
     assert matrix.shape == (7, 5) and missing(matrix).tolist() == [False, False, False, True, False, True, True]
@@ -104,13 +104,13 @@ def test_save_and_load_give_the_same_rows(tmp_path: Path, ngrams: tuple[int, int
 
 
 def test_a_second_fit_forgets_the_first() -> None:
-    extractor = Tfidf(min_df=1).fit(TEXTS)
+    extractor = Tfidf(min_df=1, ngrams=None).fit(TEXTS)
     extractor.transform(TEXTS)
     assert extractor.fit(["one two"]).transform(["two cat"]).toarray().tolist() == [[0.0, 1.0]]
 
 
 def test_damaged_folders_are_named(tmp_path: Path) -> None:
-    Tfidf(min_df=1).fit(TEXTS).save(tmp_path / "text")
+    Tfidf(min_df=1, ngrams=None).fit(TEXTS).save(tmp_path / "text")
     path = tmp_path / "text" / "extractor.json"
     good = json.loads(path.read_text())
     for words_ in (["cat"], "cat", [1, 2], ["dog"] * 17):
@@ -127,7 +127,7 @@ def test_damaged_folders_are_named(tmp_path: Path) -> None:
 def test_other_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds other files"):
-        Tfidf(min_df=1).fit(TEXTS).save(tmp_path)
+        Tfidf(min_df=1, ngrams=None).fit(TEXTS).save(tmp_path)
 
 
 def test_bad_calls_are_refused() -> None:
@@ -140,8 +140,15 @@ def test_bad_calls_are_refused() -> None:
     with pytest.raises(ValueError, match="no word"):
         Tfidf().fit(["", "!?"])
     with pytest.raises(ValueError, match="no word"):
-        Tfidf().fit(["one", "two"])
+        Tfidf().fit(["one", "six"])
     with pytest.raises(ValueError, match="ngrams"):
         Tfidf(ngrams=(4, 3)).fit(TEXTS)
     with pytest.raises(TypeError, match="ngrams"):
         Tfidf(ngrams=3).fit(TEXTS)  # type: ignore[arg-type]
+
+
+def test_pieces_let_inflected_and_misspelt_words_find() -> None:
+    extractor = Tfidf(min_df=1).fit(TEXTS)
+    likeness = (extractor.transform(TEXTS) @ extractor.transform(["Hunde", "perros"]).T).toarray()
+    assert likeness[:, 0].argmax() == 3 and likeness[:, 1].argmax() in (5, 6)
+    assert missing(Tfidf(min_df=1, ngrams=None).fit(TEXTS).transform(["Hunde", "perros"])).all()
