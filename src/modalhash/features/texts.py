@@ -18,18 +18,18 @@ from modalhash.views import Matrix
 
 @dataclass(kw_only=True, eq=False)
 class Tfidf(Extractor):
-    """tf-idf of words, rows of length 1; over scikit-learn's TfidfVectorizer.
+    """tf-idf of words and pieces of words, rows of length 1; over scikit-learn's TfidfVectorizer.
 
     Words that fewer than `min_df` training texts hold are left out, and only the `max_features` most frequent are
     kept.  sublinear: a word that stands k times counts 1 + ln k.  ngrams: (shortest, longest) pieces of words that
-    count as well, for languages that inflect and for misspelt words; None for whole words only.
+    count as well, so that inflected, rare and misspelt words find; None for whole words only.
     What is a word: see `features.words.words`.
     """
 
     min_df: int = 2
-    max_features: int = 20_000
+    max_features: int = 10_000
     sublinear: bool = True
-    ngrams: tuple[int, int] | None = None
+    ngrams: tuple[int, int] | None = (3, 4)
 
     takes: ClassVar[str] = "text"
     learned: ClassVar[tuple[str, ...]] = ("vocabulary_", "idf_")
@@ -38,7 +38,11 @@ class Tfidf(Extractor):
         """Learn the words and their weights from training texts; ValueError if no word is left."""
         self._check_parameters()
         check_texts(raw)
-        vectorizer = self._vectorizer().fit(raw)
+        vectorizer = self._vectorizer()
+        try:
+            vectorizer.fit(raw)
+        except ValueError as error:
+            raise ValueError(f"no word is in {self.min_df} (min_df) of the {len(raw)} training texts") from error
         self.vocabulary_: list[str] = vectorizer.get_feature_names_out().tolist()
         self.idf_: NDArray[np.float32] = np.asarray(vectorizer.idf_, dtype=np.float32)
         self._ready = self._restored()
