@@ -23,14 +23,14 @@ from modalhash.index import Index
 
 TABLE = ("A2LH", "CCAITQ", "ITQ", "PCASign", "LSH")
 SEARCHES = (
-    ("image", "text", "dog", "“dog”, words → pictures"),
-    ("image", "text", "musical instrument", "“musical instrument”, words → pictures"),
-    ("image", "text", "Obst und Früchte", "“Obst und Früchte” (German), words → pictures"),
-    ("text", "image", 0, "a picture → words"),
-    ("text", "image", 1, "another picture → words"),
-    ("image", "image", 2, "a picture → pictures"),
+    ("image", "text", "fruit", "words → pictures: “fruit”"),
+    ("image", "text", "sad face", "words → pictures: “sad face”"),
+    ("image", "text", "rotes Herz", "words → pictures, in German: “rotes Herz” (red heart)"),
+    ("text", "image", 0, "picture → words: what is this?"),
+    ("text", "image", 1, "picture → words: and this?"),
+    ("image", "image", 2, "picture → pictures: more like this"),
 )
-EXAMPLES = ("racing car", "guitar", "tiger")  # titles of the pictures that search, all from the query part
+EXAMPLES = ("violin", "pineapple", "motor boat")  # titles of the pictures that search, all from the query part
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def answer_searches(data: Dataset, hasher: Hasher, k: int = 10) -> list[Answer]:
 def _example(title: str, titles: Sequence[str], data: Dataset) -> int:
     """The query item of this title, or the first query if the pack has no such one."""
     queries: list[int] = data.split["query"].tolist()
-    return next((i for i in queries if title in titles[i]), queries[0])
+    return next((i for i in queries if titles[i].endswith(f" {title}")), queries[0])
 
 
 def _plain(answer: Answer, data: Dataset) -> dict[str, Any]:

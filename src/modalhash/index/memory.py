@@ -85,7 +85,7 @@ class Index:
                 )
         known = np.isin(chosen, self.ids)
         if not known.all():
-            raise ValueError(f"allow: unknown id {chosen[~known][0]!r} ({np.sum(~known)} unknown)")
+            raise ValueError(f"allow: unknown id {chosen[~known][0].item()!r} ({np.sum(~known)} unknown)")
         return np.flatnonzero(np.isin(self.ids, chosen))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -121,5 +121,5 @@ def check_ids(ids: Array | list[int] | list[str], n: int) -> Array:
         raise TypeError(f"ids: expected integers or texts, got {array.dtype}")
     values, counts = np.unique(array, return_counts=True)
     if (counts > 1).any():
-        raise ValueError(f"ids: {values[counts > 1][0]!r} occurs {counts.max()} times; ids must be unique")
+        raise ValueError(f"ids: {values[counts > 1][0].item()!r} occurs {counts.max()} times; ids must be unique")
     return array
