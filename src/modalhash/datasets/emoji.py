@@ -28,7 +28,7 @@ def load_emoji() -> Dataset:
     pack = read_pack("emoji", SHA256)
     split = stratified_split(pack["group"], query=0.2, validation=0.1, seed=SEED)
     raw: dict[str, list[Any]] = {"image": pictures(pack["webp"], pack["offset"]), "text": texts(pack)}
-    features: dict[str, Extractor] = {"image": GradientColour(), "text": Tfidf(max_features=5_000)}
+    features: dict[str, Extractor] = {"image": GradientColour(), "text": Tfidf()}
     columns = [one_column_each(pack[level]) for level in ("group", "subgroup")]
     return Dataset(
         name="emoji",
