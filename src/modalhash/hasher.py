@@ -176,7 +176,9 @@ class Hasher:
 
         params = self.get_params()
         for key, value in params.items():
-            if not isinstance(value, int | float | str | bool | tuple | None):
+            if isinstance(value, np.generic):
+                params[key] = value.item()
+            elif not isinstance(value, int | float | str | bool | tuple | None):
                 raise ValueError(f"{self.name}: parameter {key} = {value!r} cannot be saved")
         state = {key: value for key, value in vars(self).items() if key.endswith("_")}
         write_state(folder, MODEL, {"class": self.name, "version": __version__, "params": params}, state)
