@@ -63,8 +63,8 @@ def _swap(temporary: Path, target: Path) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object with sorted keys and a closing newline."""
-    path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf8")
+    """Write a JSON object, keys in the order given, and a closing newline."""
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
