@@ -62,12 +62,19 @@ class Hasher:
                 raise ValueError(
                     f"{self.name}: row {np.argmin(labelled)} is not labelled, and this system needs every label"
                 )
-        learned = [key for key in vars(self) if key.endswith("_")]
-        for key in learned:
-            delattr(self, key)
+        self._forget()
         self.widths_: dict[str, int] = {name: int(matrix.shape[1]) for name, matrix in checked.items()}
-        self._fit(checked, targets)
+        try:
+            self._fit(checked, targets)
+        except BaseException:  # Ctrl-C, too: half a model must not pass for a fitted one
+            self._forget()
+            raise
         return self
+
+    def _forget(self) -> None:
+        """Drop all that was learned."""
+        for key in [key for key in vars(self) if key.endswith("_")]:
+            delattr(self, key)
 
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
         raise NotImplementedError
