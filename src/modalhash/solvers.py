@@ -64,7 +64,7 @@ def centred_product(matrix: Matrix, mean: F64, weights: F64) -> F64:
 
 
 def mean_and_scale(matrix: Matrix) -> tuple[F64, float]:
-    """Column means (d,) and the root of the total variance, in float64 over blocks of rows."""
+    """Column means (d,) and the root of the total variance (1 without any), in float64 over blocks of rows."""
     n, width = matrix.shape
     total, squares = np.zeros(width), 0.0
     for rows in blocks(n):
@@ -73,7 +73,8 @@ def mean_and_scale(matrix: Matrix) -> tuple[F64, float]:
     mean = total / n
     for rows in blocks(n):
         squares += float(((dense(matrix[rows]) - mean) ** 2).sum())
-    return mean, float(np.sqrt(squares / n)) or 1.0
+    scale = float(np.sqrt(squares / n))
+    return mean, scale if scale > 1e-12 * float(np.linalg.norm(mean)) else 1.0  # less is rounding of a constant view
 
 
 def principal_directions(
