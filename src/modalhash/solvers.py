@@ -83,11 +83,14 @@ def principal_directions(
     """Per view the rows (d, k) of the k leading principal directions of all views side by side.
 
     Each view is centred and divided by its scale first.  Directions without variance are zero, so that no code
-    hangs on rounding.  Exact covariance up to 3,000 columns, otherwise a truncated SVD that keeps sparse views sparse.
+    hangs on rounding.  Exact covariance up to 3,000 columns, otherwise a truncated SVD that keeps sparse views sparse,
+    or, where nearly as many directions as items are asked for, the plain SVD of the few items.
     """
     widths = [matrix.shape[1] for matrix in views.values()]
     n = next(iter(views.values())).shape[0]
-    if sum(widths) <= 3000 or k >= min(n, sum(widths)) - 1:
+    if sum(widths) > 3000 and k >= n - 1:
+        values, vectors = _thin_principal(views, means, scales)
+    elif sum(widths) <= 3000 or k >= sum(widths) - 1:
         values, vectors = _dense_principal(views, means, scales)
     else:
         values, vectors = _sparse_principal(views, means, scales, k, seed)
@@ -113,6 +116,16 @@ def _dense_principal(
         covariance += block.T @ block
     values, vectors = eigh(covariance, check_finite=False)
     return values, vectors
+
+
+def _thin_principal(
+    views: Mapping[str, Matrix], means: Mapping[str, F64], scales: Mapping[str, float]
+) -> tuple[F64, F64]:
+    from scipy.linalg import svd
+
+    rows = np.hstack([(dense(matrix) - means[name]) / scales[name] for name, matrix in views.items()])
+    _, values, right = svd(rows, full_matrices=False, check_finite=False)
+    return np.asarray(values**2), np.asarray(right.T)
 
 
 def _sparse_principal(
