@@ -52,7 +52,7 @@ def view_weights(residuals: F64, zeta: float) -> F64:
     if smallest <= 0:
         perfect = residuals <= 0
         return np.asarray(perfect / perfect.sum(), dtype=np.float64)
-    weights = (residuals / smallest) ** (1.0 / (1.0 - zeta))
+    weights = (smallest / residuals) ** (1.0 / (zeta - 1.0))
     return np.asarray(weights / weights.sum())
 
 
