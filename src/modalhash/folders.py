@@ -55,8 +55,9 @@ def _swap(temporary: Path, target: Path) -> None:
     target.rename(old)
     try:
         temporary.rename(target)
-    except OSError:
-        old.rename(target)
+    except BaseException:  # Ctrl-C, too
+        if not target.exists():
+            old.rename(target)
         raise
     finally:
         shutil.rmtree(old.parent, ignore_errors=True)
