@@ -118,7 +118,7 @@ def read_state(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]
         raise ValueError(f"{path}: is damaged ({error})") from error
     try:
         state = {key: _revive(key, value, arrays) for key, value in header["state"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{folder / name}: does not match {ARRAYS} ({error!r})") from error
     state.update({key: array for key, array in arrays.items() if "/" not in key})
     return header, state
