@@ -23,14 +23,16 @@ ARRAYS = "arrays.safetensors"
 def written_whole(folder: str | os.PathLike[str], *, marker: str) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when the block ends without an error.
 
-    An existing folder is replaced only if it holds the file `marker`, that is, if we wrote it; any other
-    non-empty folder is refused with ValueError, so that nothing of the user's is lost.
+    An existing folder is replaced only if it holds the file `marker` with a format of ours, that is, if we wrote
+    it; any other non-empty folder is refused with ValueError, so that nothing of the user's is lost.
     """
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target}: is a file, expected a folder")
     if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
         raise ValueError(f"{target}: holds other files (no {marker}); nothing was written")
+    if target.is_dir() and any(target.iterdir()):
+        _check_ours(target / marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -39,6 +41,15 @@ def written_whole(folder: str | os.PathLike[str], *, marker: str) -> Iterator[Pa
         _swap(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_ours(marker: Path) -> None:
+    try:
+        content = json.loads(marker.read_text(encoding="utf8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise ValueError(f"{marker}: is not a file of ours; nothing was written")
 
 
 def _umask() -> int:
