@@ -196,10 +196,13 @@ class Hasher:
         header, state = read_state(Path(folder), MODEL)
         if header.get("class") != cls.__name__:
             raise ValueError(f"{Path(folder) / MODEL}: holds a {header.get('class')!r} model, not {cls.__name__!r}")
-        params: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in header["params"].items()
-        }
-        model = cls(**params)
+        try:
+            params: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in header["params"].items()
+            }
+            model = cls(**params)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{Path(folder) / MODEL}: holds no usable parameters ({error!r})") from error
         vars(model).update(state)
         return model
 
