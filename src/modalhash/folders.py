@@ -111,7 +111,7 @@ def write_state(folder: Path, name: str, header: Mapping[str, Any], state: Mappi
         else:
             plain[key] = {"value": value}
     write_json(folder / name, {"format": FORMAT, **header, "state": plain})
-    save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, folder / ARRAYS)
+    save_file({key: np.asarray(array, order="C") for key, array in arrays.items()}, folder / ARRAYS)
 
 
 def read_state(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
