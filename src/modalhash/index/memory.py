@@ -111,15 +111,17 @@ class Index:
 def check_ids(ids: Array | list[int] | list[str], n: int) -> Array:
     """Ids as a (n,) int64 or str array; TypeError for other kinds, ValueError for another count or repeats."""
     array = np.asarray(ids)
-    if isinstance(ids, list) and len({isinstance(value, str) for value in ids}) > 1:
+    if isinstance(ids, list | tuple) and len({isinstance(value, str) for value in ids}) > 1:
         raise TypeError("ids: expected integers or texts, got both")
     if array.shape != (n,):
         raise ValueError(f"ids: expected shape ({n},), got {array.shape}")
     if array.dtype.kind in "iu":
+        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"ids: {array.max()} does not fit int64")
         array = array.astype(np.int64)
     elif array.dtype.kind != "U":
         raise TypeError(f"ids: expected integers or texts, got {array.dtype}")
     values, counts = np.unique(array, return_counts=True)
     if (counts > 1).any():
-        raise ValueError(f"ids: {values[counts > 1][0]!r} occurs {counts.max()} times; ids must be unique")
+        raise ValueError(f"ids: {values[counts > 1].tolist()[0]!r} occurs {counts.max()} times; ids must be unique")
     return array
