@@ -76,7 +76,7 @@ class Index:
         if not chosen.size:
             return np.empty(0, dtype=np.int64)
         if chosen.ndim != 1 or chosen.dtype.kind != ("U" if self.ids.dtype.kind == "U" else "i"):
-            if chosen.dtype.kind == "u" and self.ids.dtype.kind == "i":
+            if chosen.ndim == 1 and chosen.dtype.kind == "u" and self.ids.dtype.kind == "i":
                 chosen = chosen.astype(np.int64)
             else:
                 kind = "texts" if self.ids.dtype.kind == "U" else "integers"
@@ -85,7 +85,7 @@ class Index:
                 )
         known = np.isin(chosen, self.ids)
         if not known.all():
-            raise ValueError(f"allow: unknown id {chosen[~known][0]!r} ({np.sum(~known)} unknown)")
+            raise ValueError(f"allow: unknown id {chosen[~known].tolist()[0]!r} ({np.sum(~known)} unknown)")
         return np.flatnonzero(np.isin(self.ids, chosen))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
