@@ -61,9 +61,10 @@ class GivenRelevance:
         return np.asarray(self.matrix[rows]) > 0
 
 
-def as_relevance(relevant: SharedLabels | Array, queries: int, items: int) -> SharedLabels | GivenRelevance:
+def as_relevance(relevant: SharedLabels | GivenRelevance | Array, queries: int, items: int) -> SharedLabels | GivenRelevance:
     """Relevance of the expected shape (queries, items); ValueError names the shape found."""
-    known = relevant if isinstance(relevant, SharedLabels) else GivenRelevance(np.asarray(relevant))
+    given = isinstance(relevant, SharedLabels | GivenRelevance)
+    known = relevant if given else GivenRelevance(np.asarray(relevant))
     if isinstance(known, GivenRelevance) and known.matrix.ndim != 2:
         raise ValueError(f"relevant: expected shape ({queries}, {items}), got {known.matrix.shape}")
     if known.shape != (queries, items):
