@@ -27,7 +27,7 @@ class SharedLabels:
         if len(shapes[0]) == 2:
             for name in ("query", "database"):
                 labels = getattr(self, name)
-                if any(np.shape(labels)) and (labels.sum() if is_sparse(labels) else np.any(labels)):
+                if any(np.shape(labels)) and (labels.count_nonzero() if is_sparse(labels) else np.any(labels)):
                     labels, _ = check_labels(labels, labels.shape[0])
                 object.__setattr__(
                     self, name, np.asarray(labels.toarray() if is_sparse(labels) else labels, dtype=np.float32)
