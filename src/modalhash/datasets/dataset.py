@@ -42,6 +42,7 @@ class Dataset:
         self.views = check_views(self.views)
         if self.labels is not None:
             check_labels(self.labels, len(self))
+            self.labels = self.labels.tocsr() if is_sparse(self.labels) else np.asarray(self.labels)
         self.ids = check_ids(np.arange(len(self)) if self.ids is None else self.ids, len(self))
         for name, column in {"titles": self.titles, "pictures": self.pictures, **self.raw}.items():
             if column is not None and len(column) != len(self):
