@@ -101,7 +101,8 @@ def _arrays(matrix: Matrix) -> list[Array]:
     if is_sparse(matrix):
         csr = matrix.tocsr()
         return [csr.data, csr.indices.astype(np.int64), csr.indptr.astype(np.int64), np.asarray(csr.shape)]
-    return [np.asarray(matrix)]
+    array = np.asarray(matrix)
+    return [np.char.encode(array, "utf8") if array.dtype.kind == "U" else array]  # without padding to the widest text
 
 
 def check_positions(name: str, rows: object, n: int) -> Positions:
