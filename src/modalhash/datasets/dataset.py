@@ -120,9 +120,14 @@ def check_positions(name: str, rows: object, n: int) -> Positions:
 
 
 def random_split(n: int, *, query: float, validation: float, seed: int) -> dict[str, Positions]:
-    """A split by chance: `query` and `validation` are shares of all items; the database is all but the queries."""
+    """A split by chance: `query` and `validation` are shares of all items; the database is all but the queries.
+
+    Raises ValueError for shares that are negative or leave nothing to train on.
+    """
     order = np.random.default_rng(seed).permutation(n)
     n_query, n_validation = round(n * query), round(n * validation)
+    if min(n_query, n_validation) < 0 or n_query + n_validation >= n:
+        raise ValueError(f"split: shares {query} of queries and {validation} of validation leave no training items")
     parts = {
         "query": order[:n_query],
         "validation": order[n_query : n_query + n_validation],
