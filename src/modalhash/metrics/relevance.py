@@ -63,8 +63,7 @@ class GivenRelevance:
 
 def as_relevance(relevant: SharedLabels | GivenRelevance | Array, queries: int, items: int) -> SharedLabels | GivenRelevance:
     """Relevance of the expected shape (queries, items); ValueError names the shape found."""
-    given = isinstance(relevant, SharedLabels | GivenRelevance)
-    known = relevant if given else GivenRelevance(np.asarray(relevant))
+    known = relevant if isinstance(relevant, SharedLabels | GivenRelevance) else GivenRelevance(np.asarray(relevant))
     if isinstance(known, GivenRelevance) and known.matrix.ndim != 2:
         raise ValueError(f"relevant: expected shape ({queries}, {items}), got {known.matrix.shape}")
     if known.shape != (queries, items):
