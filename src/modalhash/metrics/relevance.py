@@ -61,7 +61,9 @@ class GivenRelevance:
         return np.asarray(self.matrix[rows]) > 0
 
 
-def as_relevance(relevant: SharedLabels | GivenRelevance | Array, queries: int, items: int) -> SharedLabels | GivenRelevance:
+def as_relevance(
+    relevant: SharedLabels | GivenRelevance | Array, queries: int, items: int
+) -> SharedLabels | GivenRelevance:
     """Relevance of the expected shape (queries, items); ValueError names the shape found."""
     known = relevant if isinstance(relevant, SharedLabels | GivenRelevance) else GivenRelevance(np.asarray(relevant))
     if isinstance(known, GivenRelevance) and known.matrix.ndim != 2:
