@@ -82,5 +82,5 @@ def test_items_and_labels_are_whole(kind: str) -> None:
     ],
 )
 def test_unknown_problems_are_refused(kind: Any, n: Any, seed: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match="spirals|n:|seed:"):
+    with pytest.raises(error, match=r"spirals|n:|seed:"):
         mh.datasets.planted(kind, n, seed)
