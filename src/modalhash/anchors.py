@@ -13,11 +13,12 @@ F64 = NDArray[np.float64]
 def choose_anchors(complete: NDArray[np.bool_], n_anchors: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Positions of distinct items, drawn at random from those that have every view (others if they run short).
 
-    complete: (n,) bool.  The same items serve as anchors of every view.
+    complete: (n,) bool.  Positions come in random order, so that a caller may cut the list.
+    The same items serve as anchors of every view.
     """
     order = rng.permutation(len(complete))
     order = np.concatenate([order[complete[order]], order[~complete[order]]])
-    return np.sort(order[:n_anchors])
+    return order[:n_anchors]
 
 
 def squared_distances(block: Matrix, anchors: F64) -> F64:

@@ -47,6 +47,6 @@ def make(name: str, **params: Any) -> Hasher:
 def load(folder: str | os.PathLike[str]) -> Hasher:
     """Read a fitted model of any system from its folder; FileNotFoundError or ValueError name the file."""
     header = read_json(Path(folder) / MODEL)
-    if header.get("class") not in SYSTEMS:
+    if header.get("class") not in list(SYSTEMS):
         raise ValueError(f"{Path(folder) / MODEL}: holds a model of an unknown class {header.get('class')!r}")
     return system(header["class"]).load(folder)

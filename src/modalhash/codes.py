@@ -40,11 +40,14 @@ class BinaryCodes:
     def from_signs(cls, values: Array) -> BinaryCodes:
         """Codes from real values (n, K): bit 1 where the value is >= 0, so that sign(0) = +1.
 
-        Raises ValueError for NaN or a shape that is not (n, K) with K >= 1.
+        Raises ValueError for NaN or a shape that is not (n, K) with K >= 1, TypeError for booleans, unsigned and
+        other values that have no negative side.
         """
         values = np.asarray(values)
         if values.ndim != 2 or values.shape[1] < 1:
             raise ValueError(f"signs: expected shape (n, n_bits), got {values.shape}")
+        if values.dtype.kind not in "fi":
+            raise TypeError(f"signs: expected floats or signed integers, got dtype {values.dtype}")
         if values.dtype.kind == "f" and np.isnan(values).any():
             raise ValueError("signs: NaN has no sign")
         return cls(np.packbits(values >= 0, axis=1), values.shape[1])

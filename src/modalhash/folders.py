@@ -23,14 +23,16 @@ ARRAYS = "arrays.safetensors"
 def written_whole(folder: str | os.PathLike[str], *, marker: str) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when the block ends without an error.
 
-    An existing folder is replaced only if it holds the file `marker`, that is, if we wrote it; any other
-    non-empty folder is refused with ValueError, so that nothing of the user's is lost.
+    An existing folder is replaced only if it holds the file `marker` with a format of ours, that is, if we wrote
+    it; any other non-empty folder is refused with ValueError, so that nothing of the user's is lost.
     """
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target}: is a file, expected a folder")
     if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
         raise ValueError(f"{target}: holds other files (no {marker}); nothing was written")
+    if target.is_dir() and any(target.iterdir()):
+        _check_ours(target / marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -39,6 +41,15 @@ def written_whole(folder: str | os.PathLike[str], *, marker: str) -> Iterator[Pa
         _swap(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_ours(marker: Path) -> None:
+    try:
+        content = json.loads(marker.read_text(encoding="utf8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise ValueError(f"{marker}: is not a file of ours; nothing was written")
 
 
 def _umask() -> int:
@@ -55,16 +66,17 @@ def _swap(temporary: Path, target: Path) -> None:
     target.rename(old)
     try:
         temporary.rename(target)
-    except OSError:
-        old.rename(target)
+    except BaseException:  # Ctrl-C, too
+        if not target.exists():
+            old.rename(target)
         raise
     finally:
         shutil.rmtree(old.parent, ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object with sorted keys and a closing newline."""
-    path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf8")
+    """Write a JSON object, keys in the order given, and a closing newline."""
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -99,7 +111,7 @@ def write_state(folder: Path, name: str, header: Mapping[str, Any], state: Mappi
         else:
             plain[key] = {"value": value}
     write_json(folder / name, {"format": FORMAT, **header, "state": plain})
-    save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, folder / ARRAYS)
+    save_file({key: np.asarray(array, order="C") for key, array in arrays.items()}, folder / ARRAYS)
 
 
 def read_state(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -117,7 +129,7 @@ def read_state(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]
         raise ValueError(f"{path}: is damaged ({error})") from error
     try:
         state = {key: _revive(key, value, arrays) for key, value in header["state"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{folder / name}: does not match {ARRAYS} ({error!r})") from error
     state.update({key: array for key, array in arrays.items() if "/" not in key})
     return header, state

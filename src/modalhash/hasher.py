@@ -62,12 +62,19 @@ class Hasher:
                 raise ValueError(
                     f"{self.name}: row {np.argmin(labelled)} is not labelled, and this system needs every label"
                 )
-        learned = [key for key in vars(self) if key.endswith("_")]
-        for key in learned:
-            delattr(self, key)
+        self._forget()
         self.widths_: dict[str, int] = {name: int(matrix.shape[1]) for name, matrix in checked.items()}
-        self._fit(checked, targets)
+        try:
+            self._fit(checked, targets)
+        except BaseException:  # Ctrl-C, too: half a model must not pass for a fitted one
+            self._forget()
+            raise
         return self
+
+    def _forget(self) -> None:
+        """Drop all that was learned."""
+        for key in [key for key in vars(self) if key.endswith("_")]:
+            delattr(self, key)
 
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
         raise NotImplementedError
@@ -176,7 +183,9 @@ class Hasher:
 
         params = self.get_params()
         for key, value in params.items():
-            if not isinstance(value, int | float | str | bool | tuple | None):
+            if isinstance(value, np.generic):
+                params[key] = value.item()
+            elif not isinstance(value, int | float | str | bool | tuple | None):
                 raise ValueError(f"{self.name}: parameter {key} = {value!r} cannot be saved")
         state = {key: value for key, value in vars(self).items() if key.endswith("_")}
         write_state(folder, MODEL, {"class": self.name, "version": __version__, "params": params}, state)
@@ -187,10 +196,13 @@ class Hasher:
         header, state = read_state(Path(folder), MODEL)
         if header.get("class") != cls.__name__:
             raise ValueError(f"{Path(folder) / MODEL}: holds a {header.get('class')!r} model, not {cls.__name__!r}")
-        params: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in header["params"].items()
-        }
-        model = cls(**params)
+        try:
+            params: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in header["params"].items()
+            }
+            model = cls(**params)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{Path(folder) / MODEL}: holds no usable parameters ({error!r})") from error
         vars(model).update(state)
         return model
 

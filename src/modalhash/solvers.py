@@ -52,7 +52,7 @@ def view_weights(residuals: F64, zeta: float) -> F64:
     if smallest <= 0:
         perfect = residuals <= 0
         return np.asarray(perfect / perfect.sum(), dtype=np.float64)
-    weights = (residuals / smallest) ** (1.0 / (1.0 - zeta))
+    weights = (smallest / residuals) ** (1.0 / (zeta - 1.0))
     return np.asarray(weights / weights.sum())
 
 
@@ -64,7 +64,7 @@ def centred_product(matrix: Matrix, mean: F64, weights: F64) -> F64:
 
 
 def mean_and_scale(matrix: Matrix) -> tuple[F64, float]:
-    """Column means (d,) and the root of the total variance, in float64 over blocks of rows."""
+    """Column means (d,) and the root of the total variance (1 without any), in float64 over blocks of rows."""
     n, width = matrix.shape
     total, squares = np.zeros(width), 0.0
     for rows in blocks(n):
@@ -73,7 +73,8 @@ def mean_and_scale(matrix: Matrix) -> tuple[F64, float]:
     mean = total / n
     for rows in blocks(n):
         squares += float(((dense(matrix[rows]) - mean) ** 2).sum())
-    return mean, float(np.sqrt(squares / n)) or 1.0
+    scale = float(np.sqrt(squares / n))
+    return mean, scale if scale > 1e-12 * float(np.linalg.norm(mean)) else 1.0  # less is rounding of a constant view
 
 
 def principal_directions(
@@ -82,11 +83,14 @@ def principal_directions(
     """Per view the rows (d, k) of the k leading principal directions of all views side by side.
 
     Each view is centred and divided by its scale first.  Directions without variance are zero, so that no code
-    hangs on rounding.  Exact covariance up to 3,000 columns, otherwise a truncated SVD that keeps sparse views sparse.
+    hangs on rounding.  Exact covariance up to 3,000 columns, otherwise a truncated SVD that keeps sparse views sparse,
+    or, where nearly as many directions as items are asked for, the plain SVD of the few items.
     """
     widths = [matrix.shape[1] for matrix in views.values()]
     n = next(iter(views.values())).shape[0]
-    if sum(widths) <= 3000 or k >= min(n, sum(widths)) - 1:
+    if sum(widths) > 3000 and k >= n - 1:
+        values, vectors = _thin_principal(views, means, scales)
+    elif sum(widths) <= 3000 or k >= sum(widths) - 1:
         values, vectors = _dense_principal(views, means, scales)
     else:
         values, vectors = _sparse_principal(views, means, scales, k, seed)
@@ -112,6 +116,16 @@ def _dense_principal(
         covariance += block.T @ block
     values, vectors = eigh(covariance, check_finite=False)
     return values, vectors
+
+
+def _thin_principal(
+    views: Mapping[str, Matrix], means: Mapping[str, F64], scales: Mapping[str, float]
+) -> tuple[F64, F64]:
+    from scipy.linalg import svd
+
+    rows = np.hstack([(dense(matrix) - means[name]) / scales[name] for name, matrix in views.items()])
+    _, values, right = svd(rows, full_matrices=False, check_finite=False)
+    return np.asarray(values**2), np.asarray(right.T)
 
 
 def _sparse_principal(

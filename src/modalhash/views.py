@@ -172,6 +172,8 @@ def check_labels(labels: Matrix, n: int) -> tuple[Matrix, NDArray[np.bool_]]:
         if array.dtype.kind not in "iu":
             raise TypeError(f"labels: classes of shape (n,) must be integers, got dtype {array.dtype}")
         return one_hot(array), np.ones(n, dtype=bool)
+    if is_sparse(array):
+        array = _without_duplicates(array)
     labelled = ~missing(array) if array.shape[1] else np.ones(n, dtype=bool)
     if is_sparse(array):
         array = array.astype(np.float64)  # a copy: the caller's matrix is not written to

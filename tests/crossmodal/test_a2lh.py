@@ -63,7 +63,8 @@ def small(variant: str = "A2LH", *, gaps: bool = False, **params: Any) -> Proble
     if gaps:
         views["image"][:5] = np.nan
         views["text"][30:] = np.nan
-    system = A2LH(n_bits=4, n_anchors=7, random_state=3, **{"ridge": 1e-3, **VARIANTS[variant], **params})
+    weights = {"ridge": 1e-3, "alpha": 0.7, "beta": 2.0, "eta": 0.9}  # large enough that a dropped term shows
+    system = A2LH(n_bits=4, n_anchors=7, random_state=3, **{**weights, **VARIANTS[variant], **params})
     rng = np.random.default_rng(3)
     system.widths_ = {name: matrix.shape[1] for name, matrix in views.items()}
     present = {name: ~np.isnan(matrix[:, 0]) for name, matrix in views.items()}
@@ -281,11 +282,19 @@ def test_memory_grows_with_n_not_with_n_squared() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
-        ("alpha", 0.0, ValueError), ("beta", -1.0, ValueError), ("eta", 0, ValueError), ("zeta", 1.0, ValueError),
-        ("omega", 0.0, ValueError), ("ridge", -1.0, ValueError), ("max_iter", 0, ValueError),
-        ("max_iter", 2.5, TypeError), ("n_anchors", 0, ValueError), ("tolerance", float("nan"), ValueError), ("alpha", "much", TypeError),
+        ("alpha", 0.0, ValueError),
+        ("beta", -1.0, ValueError),
+        ("eta", 0, ValueError),
+        ("zeta", 1.0, ValueError),
+        ("omega", 0.0, ValueError),
+        ("ridge", -1.0, ValueError),
+        ("max_iter", 0, ValueError),
+        ("max_iter", 2.5, TypeError),
+        ("n_anchors", 0, ValueError),
+        ("tolerance", float("nan"), ValueError),
+        ("alpha", "much", TypeError),
     ],
-)  # fmt: skip
+)
 def test_hyper_parameters_are_checked(name: str, value: Any, error: type[Exception]) -> None:
     data = planted("nuisance", 40, 0)
     with pytest.raises(error, match=name):

@@ -42,6 +42,7 @@ class Dataset:
         self.views = check_views(self.views)
         if self.labels is not None:
             check_labels(self.labels, len(self))
+            self.labels = self.labels.tocsr() if is_sparse(self.labels) else np.asarray(self.labels)
         self.ids = check_ids(np.arange(len(self)) if self.ids is None else self.ids, len(self))
         for name, column in {"titles": self.titles, "pictures": self.pictures, **self.raw}.items():
             if column is not None and len(column) != len(self):
@@ -100,7 +101,8 @@ def _arrays(matrix: Matrix) -> list[Array]:
     if is_sparse(matrix):
         csr = matrix.tocsr()
         return [csr.data, csr.indices.astype(np.int64), csr.indptr.astype(np.int64), np.asarray(csr.shape)]
-    return [np.asarray(matrix)]
+    array = np.asarray(matrix)
+    return [np.char.encode(array, "utf8") if array.dtype.kind == "U" else array]  # without padding to the widest text
 
 
 def check_positions(name: str, rows: object, n: int) -> Positions:
@@ -118,9 +120,14 @@ def check_positions(name: str, rows: object, n: int) -> Positions:
 
 
 def random_split(n: int, *, query: float, validation: float, seed: int) -> dict[str, Positions]:
-    """A split by chance: `query` and `validation` are shares of all items; the database is all but the queries."""
+    """A split by chance: `query` and `validation` are shares of all items; the database is all but the queries.
+
+    Raises ValueError for shares that are negative or leave nothing to train on.
+    """
     order = np.random.default_rng(seed).permutation(n)
     n_query, n_validation = round(n * query), round(n * validation)
+    if min(n_query, n_validation) < 0 or n_query + n_validation >= n:
+        raise ValueError(f"split: shares {query} of queries and {validation} of validation leave no training items")
     parts = {
         "query": order[:n_query],
         "validation": order[n_query : n_query + n_validation],

@@ -76,7 +76,7 @@ class Index:
         if not chosen.size:
             return np.empty(0, dtype=np.int64)
         if chosen.ndim != 1 or chosen.dtype.kind != ("U" if self.ids.dtype.kind == "U" else "i"):
-            if chosen.dtype.kind == "u" and self.ids.dtype.kind == "i":
+            if chosen.ndim == 1 and chosen.dtype.kind == "u" and self.ids.dtype.kind == "i":
                 chosen = chosen.astype(np.int64)
             else:
                 kind = "texts" if self.ids.dtype.kind == "U" else "integers"
@@ -85,7 +85,7 @@ class Index:
                 )
         known = np.isin(chosen, self.ids)
         if not known.all():
-            raise ValueError(f"allow: unknown id {chosen[~known][0].item()!r} ({np.sum(~known)} unknown)")
+            raise ValueError(f"allow: unknown id {chosen[~known].tolist()[0]!r} ({np.sum(~known)} unknown)")
         return np.flatnonzero(np.isin(self.ids, chosen))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -111,15 +111,17 @@ class Index:
 def check_ids(ids: Array | list[int] | list[str], n: int) -> Array:
     """Ids as a (n,) int64 or str array; TypeError for other kinds, ValueError for another count or repeats."""
     array = np.asarray(ids)
-    if isinstance(ids, list) and len({isinstance(value, str) for value in ids}) > 1:
+    if isinstance(ids, list | tuple) and len({isinstance(value, str) for value in ids}) > 1:
         raise TypeError("ids: expected integers or texts, got both")
     if array.shape != (n,):
         raise ValueError(f"ids: expected shape ({n},), got {array.shape}")
     if array.dtype.kind in "iu":
+        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"ids: {array.max()} does not fit int64")
         array = array.astype(np.int64)
     elif array.dtype.kind != "U":
         raise TypeError(f"ids: expected integers or texts, got {array.dtype}")
     values, counts = np.unique(array, return_counts=True)
     if (counts > 1).any():
-        raise ValueError(f"ids: {values[counts > 1][0].item()!r} occurs {counts.max()} times; ids must be unique")
+        raise ValueError(f"ids: {values[counts > 1].tolist()[0]!r} occurs {counts.max()} times; ids must be unique")
     return array

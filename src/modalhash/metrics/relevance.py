@@ -27,7 +27,7 @@ class SharedLabels:
         if len(shapes[0]) == 2:
             for name in ("query", "database"):
                 labels = getattr(self, name)
-                if any(np.shape(labels)) and (labels.sum() if is_sparse(labels) else np.any(labels)):
+                if any(np.shape(labels)) and (labels.count_nonzero() if is_sparse(labels) else np.any(labels)):
                     labels, _ = check_labels(labels, labels.shape[0])
                 object.__setattr__(
                     self, name, np.asarray(labels.toarray() if is_sparse(labels) else labels, dtype=np.float32)
@@ -61,9 +61,11 @@ class GivenRelevance:
         return np.asarray(self.matrix[rows]) > 0
 
 
-def as_relevance(relevant: SharedLabels | Array, queries: int, items: int) -> SharedLabels | GivenRelevance:
+def as_relevance(
+    relevant: SharedLabels | GivenRelevance | Array, queries: int, items: int
+) -> SharedLabels | GivenRelevance:
     """Relevance of the expected shape (queries, items); ValueError names the shape found."""
-    known = relevant if isinstance(relevant, SharedLabels) else GivenRelevance(np.asarray(relevant))
+    known = relevant if isinstance(relevant, SharedLabels | GivenRelevance) else GivenRelevance(np.asarray(relevant))
     if isinstance(known, GivenRelevance) and known.matrix.ndim != 2:
         raise ValueError(f"relevant: expected shape ({queries}, {items}), got {known.matrix.shape}")
     if known.shape != (queries, items):
