@@ -36,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arrays = pack(arguments.source)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(arguments.out, **arrays)
+    np.savez_compressed(arguments.out, allow_pickle=False, **arrays)
     content = arguments.out.read_bytes()
     sys.stdout.write(f"{arguments.out.name}: {len(arrays['emoji'])} pictures, {len(content)} bytes\n")
     sys.stdout.write(f"SHA-256 {hashlib.sha256(content).hexdigest()}\n")

@@ -20,7 +20,8 @@ STYLE = """
 .mh-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(7.5rem,1fr));gap:.75rem;margin:0;padding:0}
 .mh-card{margin:0;padding:.6rem;border:1px solid color-mix(in srgb,currentColor 15%,transparent);
 border-radius:.8rem;text-align:center}
-.mh-card img{width:100%;max-width:6rem;height:auto;display:block;margin:0 auto .35rem}
+.mh-card img{width:100%;max-width:6rem;height:auto;display:block;margin:0 auto .35rem;background:#fff;
+border-radius:.6rem}
 .mh-card figcaption{font-size:.82rem;line-height:1.25;overflow-wrap:anywhere}
 .mh-card small{display:block;opacity:.7;font-variant-numeric:tabular-nums}
 .mh-card.mh-hit{border-color:#2e9e6b;box-shadow:inset 0 0 0 1px #2e9e6b}

@@ -66,14 +66,18 @@ def _search(answer: Answer, data: Dataset, n_bits: int) -> str:
     asked = f"<p class=words>{escape(answer.words)}</p>"
     if answer.query is not None:
         asked = card(titles[answer.query], pictures[answer.query], "the query, not in the database")
-    cards = []
+    cards, hits = [], 0
     for i, distance in answer.found:
         hit = answer.query is not None and _related(data, answer.query, i)
+        hits += hit
         note = f"{distance} of {n_bits} bits differ"
         cards.append(card(titles[i], pictures[i] if answer.found_view == "image" else b"", note, hit=hit))
+    caption = escape(answer.caption)
+    if answer.query is not None:
+        caption += f" <small>({hits} of {len(answer.found)} share a label with it)</small>"
     shown = "pictures" if answer.found_view == "image" else "words"
     return (
-        f"<section><h3>{escape(answer.caption)}</h3><div class=pair><div class=asked>{asked}</div>"
+        f"<section><h3>{caption}</h3><div class=pair><div class=asked>{asked}</div>"
         f'<div class="found {shown}">{grid(cards)}</div></div></section>'
     )
 

@@ -30,7 +30,7 @@ SEARCHES = (
     ("text", "image", 1, "picture → words: and this?"),
     ("image", "image", 2, "picture → pictures: more like this"),
 )
-EXAMPLES = ("violin", "pineapple", "motor boat")  # titles of the pictures that search, all from the query part
+EXAMPLES = ("pineapple", "violin", "motor boat")  # titles of the pictures that search, all from the query part
 
 
 @dataclass(frozen=True)
