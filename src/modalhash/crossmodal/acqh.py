@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,14 @@ from modalhash.views import Matrix, Views, blocks, check_encode_views, dense
 
 F64 = NDArray[np.float64]
 Indices = NDArray[np.uint8]
+State: TypeAlias = tuple[dict[str, F64], F64, F64, F64, Indices]
+Product: TypeAlias = Callable[[Matrix, F64, F64], F64]
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "ACQH": {},  # the text has no ablations; its figures 10-12 vary mu, lam and n_codebooks
+    "ACQH-greedy": {"sweeps": 0},  # step A exactly as printed
 }
+PATIENCE = 3  # iterations without a new best before the fit stops: step A may raise the objective for a while
 
 
 @dataclass(kw_only=True, eq=False)
@@ -36,29 +40,30 @@ class ACQH(Hasher):
     | C | codebooks, `n_codebooks` of `n_words` words | K × m·words |
     | A | the word of each codebook for an item, one-hot | m·words × n |
     | M, t | labels to embeddings, drift of an item | c × K, n |
+    | λ, μ | `lam`, `mu` | scalars |
 
     `n_bits` is the embedding width K and may exceed the width of a view; an item is stored in `n_codebooks` bytes.
+    With fewer than `n_words` training items a codebook has as many words as there are items.
     `codes_` are the learned codes of the training items, which are the database of the text.  They follow from the
     labels alone: items with equal labels have equal codes, so a table that searches them searches labels.
 
-    Ours: features are centred and a constant is added, so that a shift of a view changes nothing; `ridge` times the mean
-    eigenvalue of X_mX_mᵀ is added to it, and n·1e-9 to CA(CA)ᵀ, both as penalties of the objective, so that each step
-    stays an exact minimiser; AAᵀ gets 1e-6.  Step A takes, for each distinct label row, the better of the text's greedy
-    choice and the words it had.  A row that lacks a view is left out of that view's term.  New items: see `encode`.
-    `objective_` is kept per iteration and the best iterate is returned.  Stops when the objective has fallen by less
-    than `tolerance` (relative to ‖S‖²).  After one pass over the data, time and memory of an iteration depend on the
-    number of distinct label rows, not on n; the n × n matrix S is never formed.
+    Ours: views are centred and get a constant, so that a shift of a view changes nothing.  `ridge` times the mean
+    eigenvalue of X_mX_mᵀ is added to it and n·1e-9 to CA(CA)ᵀ, both as penalties inside the objective; AAᵀ gets n·1e-9.
+    Step A is the text's greedy choice (Eq. 17) and then `sweeps` passes that choose each word again, given the others.
+    A row that lacks a view is left out of that view's term.  New items: see `encode`.
+    Step A may raise the objective: `objective_` is kept per iteration and the best iterate is returned.  Stops when
+    three iterations have not lowered the best by `tolerance` of ‖S‖².  The data are read twice; an iteration works on
+    the distinct label rows, however many items have each, and the n × n matrix S is never formed.
     """
 
     n_codebooks: int = 4
     n_words: int = 256
     lam: float = 1e-4
     mu: float = 1e-3
-    ridge: float = 1e-3
+    ridge: float = 0.03
+    sweeps: int = 1
     max_iter: int = 40
-    tolerance: float = 1e-6
-    refine: str = "better"
-    centre: bool = True
+    tolerance: float = 1e-5
 
     needs_labels: ClassVar[bool] = True
     fits_missing_views: ClassVar[bool] = True
@@ -67,7 +72,8 @@ class ACQH(Hasher):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_integer("n_codebooks", self.n_codebooks, low=1)
-        check_integer("n_words", self.n_words, low=1, high=256)
+        check_integer("n_words", self.n_words, low=2, high=256)
+        check_integer("sweeps", self.sweeps, low=0)
         check_integer("max_iter", self.max_iter, low=1)
         for name in ("lam", "mu", "ridge"):
             check_real(name, getattr(self, name), low=0, inclusive=False)
@@ -76,11 +82,9 @@ class ACQH(Hasher):
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
         present = present_rows(views)
         self.means_: dict[str, F64] = {m: column_means(matrix, present[m]) for m, matrix in views.items()}
-        if not self.centre:
-            self.means_ = {m: np.zeros_like(mean) for m, mean in self.means_.items()}
         problem = Problem(self, views, labels, present)
         self.objective_ = [problem.objective()]
-        best, converged = problem.state(), False
+        best, lowest, idle = problem.state(), self.objective_[0], 0
         for _ in self._iterations(self.max_iter):
             problem.update_query_maps()
             problem.update_label_map()
@@ -88,47 +92,66 @@ class ACQH(Hasher):
             problem.update_codebooks()
             problem.update_words()
             self.objective_.append(problem.objective())
-            if self.objective_[-1] <= min(self.objective_):
-                best = problem.state()
-            converged = self.objective_[-2] - self.objective_[-1] <= self.tolerance * problem.scale
-            if converged:
+            idle = 0 if self.objective_[-1] < lowest - self.tolerance * problem.SS else idle + 1
+            if self.objective_[-1] < lowest:
+                best, lowest = problem.state(), self.objective_[-1]
+            if idle == PATIENCE:
                 break
-        if not converged:
+        else:
             self._warn_not_converged(self.max_iter, self.tolerance)
-        problem.W, problem.M, problem.t, problem.C, problem.A = best
+        problem.set_state(best)
         self.functions_: dict[str, F64] = problem.W
         self.metric_: F64 = problem.metric()
         self.codes_ = QuantizedCodes(problem.A[problem.group], problem.C.astype(np.float32), "dot")
-        self.embeddings_: dict[str, F64] = problem.predictors(views, present)
+        self.embedding_mean_, self.predictors_ = problem.predictors(views, present)
+        self.overlap_, self.agreement_ = problem.overlaps(views, present, self.predictors_)
 
     def encode_queries(self, views: Views) -> F32:
-        """Real vectors W_mᵀx of queries, (n, K) float32: the mean over the views that each of them has."""
-        return self._mean_output(views, self.functions_).astype(np.float32)
+        """Real vectors W_mᵀx of queries, (n, K) float32: the mean over the views that each of them has.
+
+        A query gets the same floats alone and in any batch.  Raises ValueError as `encode` does.
+        """
+        checked, present = self._given(views)
+        weights = present / present.sum(axis=1, keepdims=True)
+        return self._sum_of_maps(checked, self.functions_, weights, row_product).astype(np.float32)
 
     def encode(self, views: Views) -> QuantizedCodes:  # type: ignore[override]
-        """Codes of items by the words that come closest, in the metric G of step A, to the embedding predicted for them.
+        """Codes of new items: the words that come closest, in the metric G of step A, to their predicted embedding.
 
         The text gives codes to training items only, so this is ours: CA is regressed on each view, and the predictions
-        are averaged over the views that an item has.  Raises ValueError as `Hasher.encode` does.
+        from the views that an item has are added with the weights that fit CA best (for one view: its prediction).
+        Raises ValueError for an unknown view, another width than in fit, or an item without any view.
         """
-        embedding = self._mean_output(views, self.embeddings_)
-        C = self.codes_.codebooks.astype(np.float64)
-        indices = np.empty((len(embedding), len(C)), dtype=np.uint8)
-        for rows in blocks(len(embedding)):
-            indices[rows] = nearest_words(C, self.metric_, embedding[rows] @ self.metric_)
-        return QuantizedCodes(indices, self.codes_.codebooks, self.codes_.score)
+        checked, present = self._given(views)
+        weights = combination_weights(self.overlap_, self.agreement_, present)
+        C, G = self.codes_.codebooks.astype(np.float64), self.metric_
+        E = self.embedding_mean_ + self._sum_of_maps(checked, self.predictors_, weights, centred_product)
+        return QuantizedCodes(nearest_words(C, G, E @ G, self.sweeps), self.codes_.codebooks, self.codes_.score)
 
-    def _mean_output(self, views: Views, maps: Mapping[str, F64]) -> F64:
+    def _given(self, views: Views) -> tuple[dict[str, Matrix], NDArray[np.bool_]]:
+        """Checked views, and which of the fitted views each row has, (n, views)."""
         self._check_fitted()
         checked, present = check_encode_views(views, self.widths_)
-        n = next(iter(checked.values())).shape[0]
-        outputs = np.zeros((n, self.n_bits))
-        for rows in blocks(n):
-            for m, matrix in checked.items():
-                has = np.flatnonzero(present[m][rows]) + rows.start
+        nothing = np.zeros(next(iter(checked.values())).shape[0], dtype=bool)
+        return checked, np.column_stack([present.get(m, nothing) for m in self.widths_])
+
+    def _sum_of_maps(self, views: dict[str, Matrix], maps: dict[str, F64], weights: F64, product: Product) -> F64:
+        """Σ_m weight_m · (map of view m), (n, K); a view with weight 0 is not read."""
+        outputs = np.zeros((len(weights), self.n_bits))
+        for rows in blocks(len(weights)):
+            for i, m in enumerate(self.widths_):
+                has = np.flatnonzero(weights[rows, i]) + rows.start
                 if len(has):
-                    outputs[has] += centred_product(matrix[has], self.means_[m], maps[m][:-1]) + maps[m][-1]
-        return np.asarray(outputs / np.sum(list(present.values()), axis=0)[:, None])
+                    values = product(views[m][has], self.means_[m], maps[m][:-1]) + maps[m][-1]
+                    outputs[has] += weights[has, i, None] * values
+        return outputs
+
+
+def row_product(matrix: Matrix, mean: F64, weights: F64) -> F64:
+    """(matrix - mean) @ weights as `centred_product`, but each row is rounded alike in any batch (no BLAS)."""
+    if isinstance(matrix, np.ndarray):
+        return np.asarray(np.einsum("nd,kd->nk", matrix - mean, np.ascontiguousarray(weights.T), optimize=False))
+    return centred_product(matrix, mean, weights)
 
 
 def column_means(matrix: Matrix, present: NDArray[np.bool_]) -> F64:
@@ -142,10 +165,21 @@ def column_means(matrix: Matrix, present: NDArray[np.bool_]) -> F64:
 def distinct_rows(labels: Matrix) -> tuple[F64, NDArray[np.intp]]:
     """The distinct rows of a 0/1 matrix, (u, c), and the number (n,) of each row among them."""
     packed = np.vstack([np.packbits(dense(labels[rows]) > 0, axis=1) for rows in blocks(labels.shape[0])])
-    keys = packed.view([("", np.uint8)] * packed.shape[1]).ravel()
-    values, group = np.unique(keys, return_inverse=True)
-    bits = values.view(np.uint8).reshape(len(values), -1)
-    return np.unpackbits(bits, axis=1, count=labels.shape[1]).astype(np.float64), group.ravel()
+    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return dense(labels[first]), group.ravel()
+
+
+def combination_weights(overlap: F64, agreement: F64, present: NDArray[np.bool_]) -> F64:
+    """Least-squares weights (n, views) of predictions for each set of views present (n, views).
+
+    overlap: (views, views) mean inner products of predictions; agreement: (views,) those with what is predicted.
+    """
+    patterns, which = np.unique(present, axis=0, return_inverse=True)
+    weights = np.zeros(patterns.shape)
+    for row, has in zip(weights, patterns, strict=True):
+        row[has] = np.linalg.lstsq(overlap[np.ix_(has, has)], agreement[has])[0]
+    return np.asarray(weights[which.ravel()])
 
 
 def decode(C: F64, A: Indices) -> F64:
@@ -153,36 +187,33 @@ def decode(C: F64, A: Indices) -> F64:
     return np.asarray(sum(words[column] for words, column in zip(C, A.T, strict=True)))
 
 
-def nearest_words(C: F64, G: F64, T: F64) -> Indices:
+def nearest_words(C: F64, G: F64, T: F64, sweeps: int = 0) -> Indices:
     """Indices (rows, m): codebook by codebook, the word j that minimises C_jᵀGC_j - 2C_jᵀ(T - G·sum so far) (Eq. 17).
 
-    C: (m, words, K); G: (K, K); T: (rows, K).
+    C: (m, words, K); G: (K, K); T: (rows, K).  Each sweep then chooses every word again, given all the others.
     """
-    A = np.empty((len(T), len(C)), dtype=np.uint8)
+    A = np.zeros((len(T), len(C)), dtype=np.uint8)
+    GC = C @ G
+    lengths = np.sum(C * GC, axis=2)
     for rows in blocks(len(T)):
-        left = T[rows].copy()
-        for j, words in enumerate(C):
-            GC = words @ G
-            A[rows, j] = best = np.argmin(np.sum(words * GC, axis=1) - 2.0 * left @ words.T, axis=1)
-            left -= GC[best]
+        left = T[rows].copy()  # T - G·(sum of the words chosen)
+        for again in range(1 + sweeps):
+            for j, words in enumerate(C):
+                if again:
+                    left += GC[j][A[rows, j]]
+                A[rows, j] = np.argmin(lengths[j] - 2.0 * left @ words.T, axis=1)
+                left -= GC[j][A[rows, j]]
     return A
 
 
-def sweep_words(C: F64, G: F64, T: F64, A: Indices) -> Indices:
-    """ICM."""
-    A = A.copy()
-    left = T - decode(C, A) @ G
-    for j, words in enumerate(C):
-        GC = words @ G
-        left += GC[A[:, j]]
-        A[:, j] = best = np.argmin(np.sum(words * GC, axis=1) - 2.0 * left @ words.T, axis=1)
-        left -= GC[best]
-    return A
+def co_occurrences(columns: NDArray[np.intp], w: F64, size: int) -> F64:
+    """AAᵀ (size, size): how often two words are chosen together.
 
-
-def costs(D: F64, G: F64, T: F64) -> F64:
-    """dᵀGd - 2dᵀT of every row (Eq. 14 without its constant)."""
-    return np.asarray(np.sum(D * (D @ G - 2.0 * T), axis=1))
+    columns: (rows, m) the words that each row chooses, out of all codebooks; w: (rows,) how often a row occurs.
+    """
+    cells = columns[:, :, None] * size + columns[:, None, :]
+    counts = np.bincount(cells.ravel(), np.repeat(w, columns.shape[1] ** 2), minlength=size * size)
+    return np.asarray(counts.reshape(size, size), dtype=np.float64)
 
 
 class Problem:
@@ -195,22 +226,19 @@ class Problem:
     def __init__(
         self, system: ACQH, views: dict[str, Matrix], labels: Matrix, present: dict[str, NDArray[np.bool_]]
     ) -> None:
-        self.system, rng = system, system._rng()
-        n, self.K = labels.shape[0], system.n_bits
+        self.system, self.K, rng = system, system.n_bits, system._rng()
+        n = labels.shape[0]
         self.Y, self.group = distinct_rows(labels)
         self.w = np.bincount(self.group).astype(np.float64)
-        self.XX: dict[str, F64] = {}
-        self.XL: dict[str, F64] = {}
-        self.SS = 0.0
-        LL = self.Y.T @ (self.w[:, None] * self.Y)
+        self.tiny = 1e-9 * n
+        self.LL = self.Y.T @ (self.w[:, None] * self.Y)
+        self.XX, self.XL, self.SS = {}, {}, 0.0
         for m, matrix in views.items():
             self.XX[m], self.XL[m] = self._sums(m, matrix, present[m])
             w = np.bincount(self.group[present[m]], minlength=len(self.w))
-            self.SS += float(np.sum(LL * (self.Y.T @ (w[:, None] * self.Y))))
-        self.scale = self.SS or 1.0
-        self.LL, self.b = LL, 1e-9 * n
+            self.SS += float(np.sum(self.LL * (self.Y.T @ (w[:, None] * self.Y))))  # ‖S‖² over rows with the view
         words = min(system.n_words, n)
-        self.M = rng.standard_normal((LL.shape[0], self.K))
+        self.M = rng.standard_normal((len(self.LL), self.K))
         self.C = rng.standard_normal((system.n_codebooks, words, self.K))
         self.t = np.zeros(len(self.Y))
         self.A = nearest_words(self.C, np.eye(self.K), self.Y @ self.M)
@@ -226,55 +254,59 @@ class Problem:
         XX += self.system.ridge * (np.trace(XX[:-1, :-1]) / (width - 1) or 1.0) * np.eye(width)
         return XX, XL
 
-    def _features(self, m: str, matrix: Matrix, present: NDArray[np.bool_]) -> Any:
-        """Rows of X_mᵀ block by block: the positions that have the view and (rows, d_m + 1) float64."""
+    def _features(self, m: str, matrix: Matrix, present: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], F64]]:
+        """Blocks of rows that have the view: their positions and X_mᵀ, (rows, d_m + 1) float64."""
         for rows in blocks(matrix.shape[0]):
             has = np.flatnonzero(present[rows]) + rows.start
-            X = np.ones((len(has), matrix.shape[1] + 1))
-            X[:, :-1] = dense(matrix[has]) - self.system.means_[m]
-            if not self.system.centre:
-                X[:, -1] = 0
-            yield has, X
+            yield has, with_one(dense(matrix[has]) - self.system.means_[m])
 
-    def state(self) -> tuple[dict[str, F64], F64, F64, F64, Indices]:
+    def state(self) -> State:
         """The variables, to come back to."""
         return self.W, self.M, self.t, self.C, self.A
 
+    def set_state(self, state: State) -> None:
+        """Come back to earlier values of the variables."""
+        self.W, self.M, self.t, self.C, self.A = state
+
+    # products of the variables
     @property
     def D(self) -> F64:
         """CA, one row for each distinct label row."""
         return decode(self.C, self.A)
 
-    def DD(self, D: F64) -> F64:
-        """CA(CA)ᵀ with its ridge."""
-        return np.asarray(D.T @ (self.w[:, None] * D) + self.b * np.eye(self.K))
+    @property
+    def P(self) -> F64:
+        """MᵀL + e tᵀ, one row for each distinct label row."""
+        return np.asarray(self.Y @ self.M + self.t[:, None])
 
-    def LD(self, D: F64) -> F64:
-        """L(CA)ᵀ."""
-        return np.asarray(self.Y.T @ (self.w[:, None] * D))
+    def DD(self) -> F64:
+        """CA(CA)ᵀ with its ridge."""
+        D = self.D
+        return np.asarray(D.T @ (self.w[:, None] * D) + self.tiny * np.eye(self.K))
+
+    def over_labels(self, values: F64) -> F64:
+        """L values, (c, columns), from values of the distinct label rows (u, columns)."""
+        return np.asarray(self.Y.T @ (self.w[:, None] * values))
 
     def metric(self) -> F64:
         """G = Σ_m W_mᵀX_mX_mᵀW_m + λI."""
-        G = sum(W.T @ self.XX[m] @ W for m, W in self.W.items()) + self.system.lam * np.eye(self.K)
+        G = sum((W.T @ self.XX[m] @ W for m, W in self.W.items()), self.system.lam * np.eye(self.K))
         return np.asarray((G + G.T) / 2)
 
     def target(self) -> F64:
-        """T = (Σ_m W_mᵀX_mLᵀ)L + λP with P = MᵀL + e tᵀ, one row for each distinct label row."""
-        P = self.Y @ self.M + self.t[:, None]
-        return np.asarray(self.Y @ sum(self.XL[m].T @ W for m, W in self.W.items()) + self.system.lam * P)
+        """T = (Σ_m W_mᵀX_mLᵀ)L + λP, one row for each distinct label row."""
+        return np.asarray(self.Y @ sum(self.XL[m].T @ W for m, W in self.W.items()) + self.system.lam * self.P)
 
     # one update a variable
     def update_query_maps(self) -> None:
         """Update every W_m."""
-        D = self.D
-        SD, DD = self.LD(D), self.DD(D)
-        right = np.linalg.solve(DD, SD.T).T
+        right = ridge(self.DD(), self.over_labels(self.D).T, 0.0).T
         self.W = {m: ridge(self.XX[m], self.XL[m] @ right, 0.0) for m in self.XX}  # Eq. 8, 9
 
     def update_label_map(self) -> None:
         """Update M."""
-        s = self.system
-        self.M = ridge(self.LL, self.LD(self.D - self.t[:, None]), s.mu / s.lam)  # Eq. 11, with the sign
+        weight = self.system.mu / self.system.lam
+        self.M = ridge(self.LL, self.over_labels(self.D - self.t[:, None]), weight)  # Eq. 11, with the sign
 
     def update_drift(self) -> None:
         """Update t."""
@@ -283,45 +315,64 @@ class Problem:
     def update_codebooks(self) -> None:
         """Update C."""
         m, words, K = self.C.shape
-        AA, AT = co_occurrences(self.A, self.w, words), np.zeros((m * words, K))
-        np.add.at(AT, self.A + words * np.arange(m), (self.w[:, None] * self.target())[:, None])
-        CG = ridge(AA, AT, 1e-6)
-        self.C = np.linalg.solve(self.metric(), CG.T).T.reshape(m, words, K)  # Eq. 13
+        used, columns = np.unique(self.A + words * np.arange(m), return_inverse=True)
+        columns = columns.reshape(self.A.shape)
+        AT = np.zeros((len(used), K))
+        np.add.at(AT, columns, (self.w[:, None] * self.target())[:, None])
+        CG = ridge(co_occurrences(columns, self.w, len(used)), AT, self.tiny)
+        C = np.zeros((m * words, K))  # the ridge keeps words that no item uses at zero
+        C[used] = ridge(self.metric(), CG.T, 0.0).T  # Eq. 13
+        self.C = C.reshape(m, words, K)
 
     def update_words(self) -> None:
         """Update A."""
-        G, T = self.metric(), self.target()
-        A = nearest_words(self.C, G, T)  # Eq. 15-18
-        if self.system.refine != "greedy":
-            if self.system.refine == "icm":
-                A = sweep_words(self.C, G, T, A)
-            worse = costs(decode(self.C, A), G, T) > costs(self.D, G, T)
-            A[worse] = self.A[worse]
-        self.A = A
+        self.A = nearest_words(self.C, self.metric(), self.target(), self.system.sweeps)  # Eq. 15-18, with λ in h
 
     def objective(self) -> float:
         """Eq. 6, with the ridges on XXᵀ and CA(CA)ᵀ."""
-        s, D = self.system, self.D
-        DD, LD = self.DD(D), self.LD(D)
-        fit = sum(np.sum((W.T @ self.XX[m] @ W) * DD) - 2.0 * np.sum((self.XL[m].T @ W) * LD) for m, W in self.W.items())
-        drift = D - self.Y @ self.M - self.t[:, None]
-        return float(self.SS + fit + s.lam * np.sum(self.w[:, None] * drift**2) + s.mu * np.sum(self.M**2))
+        s, D, DD = self.system, self.D, self.DD()
+        LD = self.over_labels(D)
+        total = self.SS
+        for m, W in self.W.items():
+            total += np.sum((W.T @ self.XX[m] @ W) * DD) - 2.0 * np.sum((self.XL[m].T @ W) * LD)
+        return float(total + s.lam * np.sum(self.w[:, None] * (D - self.P) ** 2) + s.mu * np.sum(self.M**2))
 
-    def predictors(self, views: dict[str, Matrix], present: dict[str, NDArray[np.bool_]]) -> dict[str, F64]:
-        """CA regressed on every view, (d_m + 1, K) a view."""
+    # what `encode` needs of new items
+    def predictors(self, views: dict[str, Matrix], present: dict[str, NDArray[np.bool_]]) -> tuple[F64, dict[str, F64]]:
+        """The mean (K,) of CA, and CA minus it regressed on every view, (d_m + 1, K) a view."""
         D, maps = self.D, {}
+        mean = self.w @ D / self.w.sum()
         for m, matrix in views.items():
             XD = np.zeros((len(self.XX[m]), self.K))
             for rows, X in self._features(m, matrix, present[m]):
-                XD += X.T @ D[self.group[rows]]
+                XD += X.T @ (D[self.group[rows]] - mean)
             maps[m] = ridge(self.XX[m], XD, 0.0)
-        return maps
+        return mean, maps
+
+    def overlaps(
+        self, views: dict[str, Matrix], present: dict[str, NDArray[np.bool_]], maps: dict[str, F64]
+    ) -> tuple[F64, F64]:
+        """Mean inner products, in the metric G, of predictions with each other (views, views) and with CA (views,)."""
+        G, D = self.metric(), self.D
+        D = D - self.w @ D / self.w.sum()
+        sums, counts = np.zeros((len(views), len(views) + 1)), np.zeros((len(views), len(views) + 1))
+        for rows in blocks(len(self.group)):
+            has = np.column_stack([present[m][rows] for m in views] + [np.ones(rows.stop - rows.start)])
+            E = np.stack([self._predictions(views[m], m, rows, present[m], maps[m]) for m in views])
+            everything = np.concatenate([E, D[self.group[rows]][None]])
+            sums += np.einsum("aik,bik->ab", E @ G, everything, optimize=True)
+            counts += has[:, :-1].T @ has
+        means = sums / np.maximum(counts, 1.0)
+        return means[:, :-1], means[:, -1]
+
+    def _predictions(self, matrix: Matrix, m: str, rows: slice, present: NDArray[np.bool_], weights: F64) -> F64:
+        """Predictions from one view for a block of rows; zero where the view is missing."""
+        values = np.zeros((rows.stop - rows.start, self.K))
+        has = present[rows]
+        values[has] = with_one(dense(matrix[rows][has]) - self.system.means_[m]) @ weights
+        return values
 
 
-def co_occurrences(A: Indices, w: F64, words: int) -> F64:
-    """AAᵀ (m·words, m·words): how often two words are chosen together, from indices (rows, m) and counts (rows,)."""
-    size = A.shape[1] * words
-    columns = A + words * np.arange(A.shape[1])
-    cells = columns[:, :, None] * size + columns[:, None, :]
-    weights = np.broadcast_to(w[:, None, None], cells.shape)
-    return np.bincount(cells.ravel(), weights.ravel(), minlength=size * size).reshape(size, size)
+def with_one(values: F64) -> F64:
+    """Values (rows, d) and a column of ones."""
+    return np.column_stack([values, np.ones(len(values))])
