@@ -119,6 +119,7 @@ BINARY = mh.BinaryCodes.from_signs(np.ones((3, 24)))
         (np.zeros((3, 23), np.float32), ValueError, r"expected shape \(queries, 24\), got \(3, 23\)"),
         (np.zeros(24, np.float32), ValueError, r"expected shape \(queries, 24\), got \(24,\)"),
         (np.full((3, 24), np.nan, np.float32), ValueError, "queries: hold NaN"),
+        (np.full((3, 24), 1e300), ValueError, "queries: hold NaN or an infinity"),
     ],
 )
 def test_other_queries_are_refused(queries: Any, error: type[Exception], message: str) -> None:

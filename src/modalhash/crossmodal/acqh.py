@@ -52,8 +52,8 @@ class ACQH(Hasher):
     Step A is the text's greedy choice (Eq. 17) and then `sweeps` passes that choose each word again, given the others.
     A row that lacks a view is left out of that view's term.  New items: see `encode`.
     Step A may raise the objective: `objective_` is kept per iteration and the best iterate is returned.  Stops when
-    three iterations have not lowered the best by `tolerance` of ‖S‖².  The data are read twice; an iteration works on
-    the distinct label rows, however many items have each, and the n × n matrix S is never formed.
+    three iterations have not lowered the best by `tolerance` of ‖S‖².  The data are read four times, never in an
+    iteration: that works on the distinct label rows, however many items have each.  The n × n matrix S is never formed.
     """
 
     n_codebooks: int = 4

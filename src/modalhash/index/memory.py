@@ -75,7 +75,7 @@ class Index:
         """Distances of every query to every item, (queries, n), items in the order of insertion."""
         fitting = check_queries(queries, self.codes)
         if isinstance(self.codes, BinaryCodes):
-            return fitting.hamming(self.codes)  # type: ignore[no-any-return]
+            return np.asarray(fitting.hamming(self.codes))
         return lookup.scores(fitting, self.codes)
 
     def positions(self, allow: Array | list[int] | list[str]) -> NDArray[np.int64]:
@@ -136,9 +136,11 @@ def check_queries(queries: Queries, codes: Codes) -> Any:
         )
     if vectors.ndim != 2 or vectors.shape[1] != codes.width:
         raise ValueError(f"queries: expected shape (queries, {codes.width}), got {vectors.shape}")
+    with np.errstate(over="ignore"):
+        vectors = vectors.astype(np.float32)
     if not np.isfinite(vectors).all():
         raise ValueError("queries: hold NaN or an infinity")
-    return vectors.astype(np.float32)
+    return vectors
 
 
 def check_ids(ids: Array | list[int] | list[str], n: int) -> Array:
