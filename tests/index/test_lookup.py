@@ -64,7 +64,7 @@ def test_blocks_of_any_size_give_the_same_results(monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(again[0], positions) and np.array_equal(again[1], distances)
 
 
-@pytest.mark.parametrize("k", [1, 10, 299, 300])
+@pytest.mark.parametrize("k", [1, 10, 299, 300, 999])
 @pytest.mark.parametrize("score", ["dot", "l2"])
 def test_the_nearest_are_exact_and_ties_keep_the_order_of_insertion(score: Score, k: int) -> None:
     codes = some_codes(m=2, words=3, width=6, score=score)  # 9 different vectors among 300: ties everywhere

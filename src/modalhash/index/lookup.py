@@ -55,14 +55,15 @@ def _squares(queries: F32) -> F32:
 
 
 def nearest(queries: F32, database: QuantizedCodes, k: int) -> tuple[NDArray[np.int64], F32]:
-    """Positions (queries, k) int64 and distances (queries, k) float32 of the k nearest codes.
+    """Positions (queries, min(k, n)) int64 and distances of the same shape, float32, of the k nearest codes.
 
     Ties keep the order of the database: the key (distance, position) is unique, so the answer is too.
     """
     n = len(database)
+    k = min(k, n)
     positions = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float32)
-    for rows in blocks(len(queries), max(1, SCORES // n)):
+    for rows in blocks(len(queries) if k else 0, max(1, SCORES // max(n, 1))):
         found = scores(queries[rows], database)
         keys = ordered(found).astype(np.uint64) << np.uint64(32)
         keys |= np.arange(n, dtype=np.uint64)

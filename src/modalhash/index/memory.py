@@ -61,12 +61,13 @@ class Index:
         check_integer("k", k, low=1)
         allowed = None if allow is None else self.positions(allow)
         codes = self.codes if allowed is None else self.codes[allowed]
-        k = min(k, len(codes))
-        if not k:
-            kind = np.int32 if isinstance(codes, BinaryCodes) else np.float32
-            return Hits(np.empty((len(fitting), 0), self.ids.dtype), np.empty((len(fitting), 0), kind))
-        find: Any = nearest if isinstance(codes, BinaryCodes) else lookup.nearest
-        positions, distances = find(fitting, codes, k)
+        distances: Array
+        if isinstance(codes, QuantizedCodes):
+            positions, distances = lookup.nearest(fitting, codes, k)
+        elif not len(codes):
+            return Hits(np.empty((len(fitting), 0), self.ids.dtype), np.empty((len(fitting), 0), np.int32))
+        else:
+            positions, distances = nearest(fitting, codes, min(k, len(codes)))
         if allowed is not None:
             positions = allowed[positions]
         return Hits(self.ids[positions], distances)
