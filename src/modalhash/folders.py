@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from modalhash.codes import BinaryCodes
+from modalhash.quantized import QuantizedCodes
 
 FORMAT = 1
 ARRAYS = "arrays.safetensors"
@@ -105,6 +106,9 @@ def write_state(folder: Path, name: str, header: Mapping[str, Any], state: Mappi
         elif isinstance(value, BinaryCodes):
             arrays[f"{key}/packed"] = value.packed
             plain[key] = {"codes": "binary", "n_bits": value.n_bits}
+        elif isinstance(value, QuantizedCodes):
+            arrays |= {f"{key}/indices": value.indices, f"{key}/codebooks": value.codebooks}
+            plain[key] = {"codes": "quantized", "score": value.score}
         elif isinstance(value, dict) and value and all(isinstance(part, np.ndarray) for part in value.values()):
             arrays.update({f"{key}/{part}": array for part, array in value.items()})
             plain[key] = {"arrays": list(value)}
@@ -136,6 +140,8 @@ def read_state(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def _revive(key: str, value: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+    if value.get("codes") == "quantized":
+        return QuantizedCodes(arrays[f"{key}/indices"], arrays[f"{key}/codebooks"], value["score"])
     if "codes" in value:
         return BinaryCodes(arrays[f"{key}/packed"], value["n_bits"])
     if "arrays" in value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,30 +12,36 @@ from numpy.typing import NDArray
 from modalhash.codes import BinaryCodes
 from modalhash.folders import read_state, write_state, written_whole
 from modalhash.hasher import check_integer
+from modalhash.index import lookup
 from modalhash.index.hits import Hits
 from modalhash.index.scan import nearest
-from modalhash.views import Array
+from modalhash.quantized import QuantizedCodes
+from modalhash.views import Array, Floats
 
 FILE = "index.json"
+Codes: TypeAlias = BinaryCodes | QuantizedCodes
+Queries: TypeAlias = BinaryCodes | QuantizedCodes | Floats
 
 
 class Index:
     """Exact search over codes; results are ordered by (distance, position).
 
+    BinaryCodes are searched with BinaryCodes of equal n_bits, by Hamming distance; QuantizedCodes with float vectors
+    (queries, K), or with QuantizedCodes, which are decoded: minus the inner product, or the squared distance.
     Make one with `Index.build`.  `ids` is the (n,) int64 or str array of item ids, `codes` the codes.
     """
 
-    def __init__(self, codes: BinaryCodes, ids: Array) -> None:
+    def __init__(self, codes: Codes, ids: Array) -> None:
         self.codes, self.ids = codes, ids
 
     @classmethod
-    def build(cls, codes: BinaryCodes, ids: Array | list[int] | list[str] | None = None) -> Self:
+    def build(cls, codes: Codes, ids: Array | list[int] | list[str] | None = None) -> Self:
         """An index over codes (n >= 1 of them); ids (n,) unique integers or texts, positions by default.
 
         Raises TypeError for codes or ids of another kind, ValueError for none, too few or repeated ids.
         """
-        if not isinstance(codes, BinaryCodes):
-            raise TypeError(f"codes: expected BinaryCodes, got {type(codes).__name__}")
+        if not isinstance(codes, BinaryCodes | QuantizedCodes):
+            raise TypeError(f"codes: expected BinaryCodes or QuantizedCodes, got {type(codes).__name__}")
         if not len(codes):
             raise ValueError("codes: expected at least one code, got none")
         return cls(codes, check_ids(np.arange(len(codes)) if ids is None else ids, len(codes)))
@@ -43,28 +49,35 @@ class Index:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def search(self, queries: BinaryCodes, k: int, allow: Array | list[int] | list[str] | None = None) -> Hits:
-        """The k nearest items of every query, as Hits of shape (queries, min(k, allowed)), distances int32.
+    def search(self, queries: Queries, k: int, allow: Array | list[int] | list[str] | None = None) -> Hits:
+        """The k nearest items of every query, as Hits of shape (queries, min(k, allowed)).
 
+        Distances are int32 for BinaryCodes, float32 for QuantizedCodes.
         allow: ids, or a (n,) boolean mask, of the items that may be found, one for all queries.
-        Raises TypeError if the queries are of another kind than the codes, ValueError for another n_bits,
+        Raises TypeError if the queries are of another kind than the codes, ValueError for another n_bits or width,
         k < 1, unknown ids or a mask of another length.
         """
-        if not isinstance(queries, BinaryCodes):
-            raise TypeError(
-                f"an index over BinaryCodes is searched with BinaryCodes, not with {type(queries).__name__}"
-            )
-        if queries.n_bits != self.codes.n_bits:
-            raise ValueError(f"queries of {queries.n_bits} bits do not fit an index of {self.codes.n_bits} bits")
+        fitting = check_queries(queries, self.codes)
         check_integer("k", k, low=1)
         allowed = None if allow is None else self.positions(allow)
         codes = self.codes if allowed is None else self.codes[allowed]
-        if not len(codes):
-            return Hits(np.empty((len(queries), 0), self.ids.dtype), np.empty((len(queries), 0), np.int32))
-        positions, distances = nearest(queries, codes, min(k, len(codes)))
+        distances: Array
+        if isinstance(codes, QuantizedCodes):
+            positions, distances = lookup.nearest(fitting, codes, k)
+        elif not len(codes):
+            return Hits(np.empty((len(fitting), 0), self.ids.dtype), np.empty((len(fitting), 0), np.int32))
+        else:
+            positions, distances = nearest(fitting, codes, min(k, len(codes)))
         if allowed is not None:
             positions = allowed[positions]
         return Hits(self.ids[positions], distances)
+
+    def distances(self, queries: Queries) -> Array:
+        """Distances of every query to every item, (queries, n), items in the order of insertion."""
+        fitting = check_queries(queries, self.codes)
+        if isinstance(self.codes, BinaryCodes):
+            return np.asarray(fitting.hamming(self.codes))
+        return lookup.scores(fitting, self.codes)
 
     def positions(self, allow: Array | list[int] | list[str]) -> NDArray[np.int64]:
         """Ascending positions of the items that a filter (ids or a boolean mask) lets through."""
@@ -106,6 +119,29 @@ class Index:
             return cls.build(state["codes"], state["ids"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{Path(folder) / FILE}: holds no usable index ({error})") from error
+
+
+def check_queries(queries: Queries, codes: Codes) -> Any:
+    """Queries as the scan of these codes takes them: BinaryCodes, or vectors (queries, K) float32."""
+    given = f"a {queries.dtype} array" if isinstance(queries, np.ndarray) else type(queries).__name__
+    if isinstance(codes, BinaryCodes):
+        if not isinstance(queries, BinaryCodes):
+            raise TypeError(f"an index over BinaryCodes is searched with BinaryCodes, not with {given}")
+        if queries.n_bits != codes.n_bits:
+            raise ValueError(f"queries of {queries.n_bits} bits do not fit an index of {codes.n_bits} bits")
+        return queries
+    vectors = queries.decode() if isinstance(queries, QuantizedCodes) else queries
+    if not isinstance(vectors, np.ndarray) or vectors.dtype.kind != "f":
+        raise TypeError(
+            f"an index over QuantizedCodes is searched with float32 vectors or QuantizedCodes, not with {given}"
+        )
+    if vectors.ndim != 2 or vectors.shape[1] != codes.width:
+        raise ValueError(f"queries: expected shape (queries, {codes.width}), got {vectors.shape}")
+    with np.errstate(over="ignore"):
+        vectors = vectors.astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise ValueError("queries: hold NaN or an infinity")
+    return vectors
 
 
 def check_ids(ids: Array | list[int] | list[str], n: int) -> Array:

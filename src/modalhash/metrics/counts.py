@@ -27,6 +27,22 @@ def group_counts(groups: NDArray[np.integer], relevant: NDArray[np.bool_], n_gro
     return items.reshape(shape).astype(np.float64), hits.reshape(shape).astype(np.float64)
 
 
+def groups_by_distance(distances: Array) -> tuple[NDArray[np.int64], int]:
+    """Tie groups of equal distances, numbered from the nearest (queries, items), and how many numbers there are.
+
+    Integer distances are their own group numbers; floats are numbered a query, equal floats alike.
+    """
+    if distances.dtype.kind in "iu":
+        return distances.astype(np.int64, copy=False), int(distances.max(initial=0)) + 1
+    order = np.argsort(distances, axis=1, kind="stable")
+    values = np.take_along_axis(distances, order, axis=1)
+    numbers = np.zeros(distances.shape, dtype=np.int64)
+    np.cumsum(values[:, 1:] != values[:, :-1], axis=1, out=numbers[:, 1:])
+    groups = np.empty_like(numbers)
+    np.put_along_axis(groups, order, numbers, axis=1)
+    return groups, int(numbers.max(initial=0)) + 1
+
+
 def groups_by_position(distances: Array) -> NDArray[np.int64]:
     """Rank of every item in the order (distance, position): tie groups of one item each."""
     order = np.argsort(distances, axis=1, kind="stable")

@@ -9,15 +9,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.codes import BinaryCodes
 from modalhash.hasher import check_integer
-from modalhash.index.memory import Index
+from modalhash.index.memory import Index, Queries
 from modalhash.metrics.counts import (
     expected_ap_first,
     expected_ap_over_hits,
     expected_hits,
     expected_precision_sum,
     group_counts,
+    groups_by_distance,
     groups_by_position,
 )
 from modalhash.metrics.relevance import SharedLabels, as_relevance
@@ -68,7 +68,7 @@ def average_precision(items: F64, hits: F64, cut: int | None = None, denominator
 
 def retrieval(
     index: Index,
-    queries: BinaryCodes,
+    queries: Queries,
     relevant: SharedLabels | Array,
     cuts: Sequence[int] = (50, 500),
     *,
@@ -92,9 +92,10 @@ def retrieval(
     truth = as_relevance(relevant, len(queries), len(index))
     parts: list[dict[str, F64]] = []
     for rows in blocks(len(queries), max(1, CELLS // len(index))):
-        distances = queries[rows].hamming(index.codes)
-        groups = distances if ties == "expected" else groups_by_position(distances)
-        n_groups = index.codes.n_bits + 1 if ties == "expected" else len(index)
+        distances = index.distances(queries[rows])
+        groups, n_groups = (
+            groups_by_distance(distances) if ties == "expected" else (groups_by_position(distances), len(index))
+        )
         items, hits = group_counts(groups, truth.rows(rows), n_groups)
         parts.append(_measures(items, hits, cuts, denominator))
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
