@@ -189,7 +189,7 @@ ARRAY_CASES: list[Case] = [
         "query floats",
         lambda r: mh.Index.build(mh.BinaryCodes(np.zeros((2, 1), np.uint8), 8)).search(any_(np.zeros((1, 8))), 1),
         TypeError,
-        "BinaryCodes.*ndarray",
+        "BinaryCodes.*float64 array",
     ),
     ("planted kind", lambda r: planted("nothing"), ValueError, "unknown planted problem 'nothing'"),
     (

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from modalhash.codes import BinaryCodes as BinaryCodes
     from modalhash.collection import Collection as Collection
     from modalhash.crossmodal.a2lh import A2LH as A2LH
+    from modalhash.crossmodal.acqh import ACQH as ACQH
     from modalhash.datasets import load_dataset as load_dataset
     from modalhash.grids import show as show
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
+    from modalhash.quantized import QuantizedCodes as QuantizedCodes
 
 _NAMES = {
     "A2LH": "crossmodal.a2lh",
+    "ACQH": "crossmodal.acqh",
     "BinaryCodes": "codes",
     "CCAITQ": "baselines.cca_itq",
     "Collection": "collection",
@@ -37,6 +40,7 @@ _NAMES = {
     "Index": "index",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
+    "QuantizedCodes": "quantized",
     "SignEmbedding": "baselines.sign_embedding",
     "load": "catalog",
     "load_dataset": "datasets",

@@ -12,6 +12,7 @@ from modalhash.folders import read_json
 from modalhash.hasher import MODEL, Hasher
 
 SYSTEMS = {
+    "ACQH": "crossmodal.acqh",
     "A2LH": "crossmodal.a2lh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",

@@ -13,6 +13,7 @@ import numpy as np
 from modalhash.codes import BinaryCodes
 from modalhash.datasets.dataset import Dataset
 from modalhash.metrics import RetrievalResult
+from modalhash.quantized import QuantizedCodes
 from modalhash.views import Array, check_labels, is_sparse, missing
 
 
@@ -117,14 +118,19 @@ def evaluation_text(facts: Mapping[str, Any]) -> str:
     return f"{text}\n({told}; queries without anything relevant: {sum(facts['without_relevant'].values())})"
 
 
-def write_codes(path: Path, codes: BinaryCodes, ids: Array | None) -> None:
-    """Write codes as `.npz` (packed, n_bits, ids), whole or not at all."""
+def write_codes(path: Path, codes: BinaryCodes | QuantizedCodes, ids: Array | None) -> None:
+    """Write codes as `.npz`, whole or not at all: packed and n_bits, or indices, codebooks and score; and ids."""
+    arrays: dict[str, Any]
+    if isinstance(codes, BinaryCodes):
+        arrays = {"packed": codes.packed, "n_bits": np.int64(codes.n_bits)}
+    else:
+        arrays = {"indices": codes.indices, "codebooks": codes.codebooks, "score": np.str_(codes.score)}
     target = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, packed=codes.packed, n_bits=np.int64(codes.n_bits), ids=np.asarray(ids))
+            np.savez(stream, allow_pickle=False, ids=np.asarray(ids), **arrays)
         Path(temporary).replace(target)
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from modalhash.catalog import load
+from modalhash.codes import BinaryCodes
 from modalhash.datasets.dataset import Dataset
 from modalhash.datasets.files import join_pictures, split_pictures
 from modalhash.folders import ARRAYS, FORMAT, read_json, read_state, write_json, write_state, written_whole
@@ -89,8 +90,10 @@ class Collection:
         return made
 
     def _check(self) -> None:
-        if self.index.codes.n_bits != self.hasher.n_bits:
-            raise ValueError(f"an index of {self.index.codes.n_bits} bits does not fit a model of {self.hasher.n_bits}")
+        codes = self.index.codes
+        n_bits = codes.n_bits if isinstance(codes, BinaryCodes) else codes.width
+        if n_bits != self.hasher.n_bits:
+            raise ValueError(f"an index of {n_bits} bits does not fit a model of {self.hasher.n_bits}")
         for name, column in (("titles", self.show.titles), ("pictures", self.show.pictures)):
             if len(column) != len(self.index):
                 raise ValueError(f"show: {len(column)} {name} for {len(self.index)} items")

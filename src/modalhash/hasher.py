@@ -207,14 +207,6 @@ class Hasher:
         return model
 
 
-def learned_codes(hasher: Hasher) -> BinaryCodes:
-    """The codes learned for the training items (`codes_`)."""
-    hasher._check_fitted()
-    codes = vars(hasher)["codes_"]
-    assert isinstance(codes, BinaryCodes)
-    return codes
-
-
 def check_integer(name: str, value: object, *, low: int, high: int | None = None) -> None:
     """Raise TypeError unless value is an integer (no bool), ValueError unless low <= value <= high."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):

@@ -171,8 +171,8 @@ def test_no_queries_give_no_hits() -> None:
 
 def test_codes_and_queries_must_be_a_pair() -> None:
     index = mh.Index.build(some(3, 8))
-    with pytest.raises(TypeError, match=r"BinaryCodes.*ndarray"):
-        index.search(np.zeros((1, 8), np.float32), 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"BinaryCodes.*float32 array"):
+        index.search(np.zeros((1, 8), np.float32), 1)
     with pytest.raises(TypeError, match=r"BinaryCodes.*(Quantized|ndarray)"):
         mh.Index.build(np.zeros((1, 8)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"9 bits.*8 bits"):
@@ -190,6 +190,7 @@ def test_an_index_comes_back_and_its_files_are_stable(tmp_path: Path, ids: Any) 
     loaded = mh.Index.load(tmp_path / "a")
     loaded.save(tmp_path / "b")
     assert loaded.ids.dtype == index.ids.dtype and loaded.ids.tolist() == index.ids.tolist()
+    assert isinstance(loaded.codes, mh.BinaryCodes)
     np.testing.assert_array_equal(loaded.codes.packed, codes.packed)
     assert pairs(loaded.search(codes, 3)) == pairs(index.search(codes, 3))
     for path in (tmp_path / "a").iterdir():

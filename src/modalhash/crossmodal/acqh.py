@@ -251,7 +251,9 @@ class Problem:
         for rows, X in self._features(m, matrix, present):
             XX += X.T @ X
             XL += X.T @ self.Y[self.group[rows]]
-        XX += self.system.ridge * (np.trace(XX[:-1, :-1]) / (width - 1) or 1.0) * np.eye(width)
+        spread = np.trace(XX[:-1, :-1]) / (width - 1)
+        rounding = 1e-20 * len(self.group) * (1.0 + np.max(self.system.means_[m] ** 2))
+        XX += self.system.ridge * (spread if spread > rounding else 1.0) * np.eye(width)  # 1 for a constant view
         return XX, XL
 
     def _features(self, m: str, matrix: Matrix, present: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], F64]]:
