@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from modalhash.datasets.dataset import Dataset
 from modalhash.grids import STYLE, card, grid
 
-if TYPE_CHECKING:
-    from modalhash.demo.run import Answer
+
+@dataclass(frozen=True)
+class Answer:
+    """One search of the demo: what was asked, and the found items as (position in the data, distance)."""
+
+    caption: str
+    words: str
+    query: int | None
+    found_view: str
+    found: tuple[tuple[int, int], ...]
 
 
 def write_page(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from modalhash.catalog import make
 from modalhash.collection import from_dataset
 from modalhash.datasets import load_dataset
 from modalhash.datasets.dataset import Dataset
-from modalhash.demo.page import write_page
+from modalhash.demo.page import Answer, write_page
 from modalhash.evaluation.crossview import evaluate
 from modalhash.hasher import Hasher
 from modalhash.index import Index
@@ -31,17 +31,6 @@ SEARCHES = (
     ("image", "image", 2, "picture → pictures: more like this"),
 )
 EXAMPLES = ("pineapple", "violin", "motor boat")  # titles of the pictures that search, all from the query part
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One search of the demo: what was asked, and the found items as (position in the data, distance)."""
-
-    caption: str
-    words: str
-    query: int | None
-    found_view: str
-    found: tuple[tuple[int, int], ...]
 
 
 def run_demo(out: Path, lengths: Sequence[int], seeds: int, *, quiet: bool = False) -> dict[str, Any]:
@@ -62,7 +51,7 @@ def run_demo(out: Path, lengths: Sequence[int], seeds: int, *, quiet: bool = Fal
     page = write_page(out / "index.html", data, rows, answers, hasher.n_bits, seeds)
     seconds = time.perf_counter() - started
     console.print(f"\nDone in {seconds:.0f} s. Open [bold]{page}[/bold]; or search yourself:", highlight=False)
-    console.print(f'  modalhash search {out / "collection"} --text "red flower" -k 5', highlight=False)
+    console.print(f'  {Path(sys.argv[0])} search {out / "collection"} --text "red flower" -k 5', highlight=False)
     return {
         "rows": rows,
         "answers": [_plain(answer, data) for answer in answers],
