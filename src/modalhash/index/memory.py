@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +14,7 @@ from modalhash.codes import BinaryCodes
 from modalhash.folders import read_state, write_state, written_whole
 from modalhash.hasher import check_integer
 from modalhash.index.hits import Hits
-from modalhash.index.scan import nearest
+from modalhash.index.scan import Scanner, nearest
 from modalhash.views import Array
 
 FILE = "index.json"
@@ -43,6 +44,10 @@ class Index:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @cached_property
+    def _scanner(self) -> Scanner:
+        return Scanner(self.codes)
+
     def search(self, queries: BinaryCodes, k: int, allow: Array | list[int] | list[str] | None = None) -> Hits:
         """The k nearest items of every query, as Hits of shape (queries, min(k, allowed)), distances int32.
 
@@ -58,11 +63,10 @@ class Index:
             raise ValueError(f"queries of {queries.n_bits} bits do not fit an index of {self.codes.n_bits} bits")
         check_integer("k", k, low=1)
         allowed = None if allow is None else self.positions(allow)
-        codes = self.codes if allowed is None else self.codes[allowed]
-        if not len(codes):
-            return Hits(np.empty((len(queries), 0), self.ids.dtype), np.empty((len(queries), 0), np.int32))
-        positions, distances = nearest(queries, codes, min(k, len(codes)))
-        if allowed is not None:
+        if allowed is None:
+            positions, distances = self._scanner.nearest(queries, k)
+        else:
+            positions, distances = nearest(queries, self.codes[allowed], k)
             positions = allowed[positions]
         return Hits(self.ids[positions], distances)
 
