@@ -12,7 +12,6 @@ The kernels read raw memory, so `check` looks at every array before one is calle
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -39,7 +38,6 @@ GROUP = 32  # queries of a group
 BUFFERS = 64 * 2**20  # bytes of all buffers of a group
 WORDS = (np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.uint64))
 FEATURES = ("avx512f", "avx512bw", "avx512vpopcntdq", "avx512bitalg")
-WORTH_A_THREAD = 20_000_000  # words compared: some milliseconds
 
 
 def has_vectors() -> bool:
@@ -324,13 +322,8 @@ def check(planes: Planes, queries: Planes) -> None:
         raise ValueError(f"planes: expected fewer than 2**32 codes, got {len(planes[0])}")
 
 
-def usable_cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def nearest(
-    planes: Planes, queries: Planes, k: int, *, vector: bool, threads: int | None = None
+    planes: Planes, queries: Planes, k: int, *, vector: bool, threads: int = 1
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Positions (q, k) int64 and distances (q, k) int32 of the k nearest codes, in the order (distance, position).
 
@@ -340,7 +333,6 @@ def nearest(
     n, q = len(planes[0]), len(queries[0])
     if not 1 <= k <= n:
         raise ValueError(f"k: expected 1 to {n}, got {k}")
-    threads = threads or (usable_cores() if n * q * len(planes) >= WORTH_A_THREAD else 1)
     by_queries = q >= GROUP * threads
     edges = np.linspace(0, q if by_queries else n, threads + 1).astype(np.int64).tolist()
     spans = [(a, b, 0, n) if by_queries else (0, q, a, b) for a, b in pairwise(edges) if a < b]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from modalhash.codes import BinaryCodes
 from modalhash.folders import read_state, write_state, written_whole
 from modalhash.hasher import check_integer
+from modalhash.index.choice import Search, check_method
 from modalhash.index.hits import Hits
-from modalhash.index.scan import Scanner, nearest
+from modalhash.index.scan import nearest
 from modalhash.views import Array
 
 FILE = "index.json"
@@ -26,27 +27,30 @@ class Index:
     Make one with `Index.build`.  `ids` is the (n,) int64 or str array of item ids, `codes` the codes.
     """
 
-    def __init__(self, codes: BinaryCodes, ids: Array) -> None:
-        self.codes, self.ids = codes, ids
+    def __init__(self, codes: BinaryCodes, ids: Array, method: str = "auto") -> None:
+        self.codes, self.ids, self.method = codes, ids, method
 
     @classmethod
-    def build(cls, codes: BinaryCodes, ids: Array | list[int] | list[str] | None = None) -> Self:
+    def build(cls, codes: BinaryCodes, ids: Array | list[int] | list[str] | None = None, method: str = "auto") -> Self:
         """An index over codes (n >= 1 of them); ids (n,) unique integers or texts, positions by default.
 
-        Raises TypeError for codes or ids of another kind, ValueError for none, too few or repeated ids.
+        method: "auto", "scan", "table" or "multi_index", see `Search`; it changes time and memory, never an answer.
+        Raises TypeError for codes or ids of another kind, ValueError for none, too few or repeated ids and for a
+        method that does not fit the codes.
         """
         if not isinstance(codes, BinaryCodes):
             raise TypeError(f"codes: expected BinaryCodes, got {type(codes).__name__}")
         if not len(codes):
             raise ValueError("codes: expected at least one code, got none")
-        return cls(codes, check_ids(np.arange(len(codes)) if ids is None else ids, len(codes)))
+        check_method(method, codes.n_bits)
+        return cls(codes, check_ids(np.arange(len(codes)) if ids is None else ids, len(codes)), method)
 
     def __len__(self) -> int:
         return len(self.codes)
 
     @cached_property
-    def _scanner(self) -> Scanner:
-        return Scanner(self.codes)
+    def _search(self) -> Search:
+        return Search(self.codes, self.method)
 
     def search(self, queries: BinaryCodes, k: int, allow: Array | list[int] | list[str] | None = None) -> Hits:
         """The k nearest items of every query, as Hits of shape (queries, min(k, allowed)), distances int32.
@@ -64,7 +68,7 @@ class Index:
         check_integer("k", k, low=1)
         allowed = None if allow is None else self.positions(allow)
         if allowed is None:
-            positions, distances = self._scanner.nearest(queries, k)
+            positions, distances = self._search.nearest(queries, k)
         else:
             positions, distances = nearest(queries, self.codes[allowed], k)
             positions = allowed[positions]
@@ -100,14 +104,14 @@ class Index:
     def write(self, folder: Path) -> None:
         """Write the index's files into an existing folder."""
         ids = self.ids.tolist() if self.ids.dtype.kind == "U" else self.ids
-        write_state(folder, FILE, {"class": "Index"}, {"codes": self.codes, "ids": ids})
+        write_state(folder, FILE, {"class": "Index"}, {"codes": self.codes, "ids": ids, "method": self.method})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Read an index that `save` wrote; FileNotFoundError or ValueError name the file."""
         _, state = read_state(Path(folder), FILE)
         try:
-            return cls.build(state["codes"], state["ids"])
+            return cls.build(state["codes"], state["ids"], state.get("method", "auto"))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{Path(folder) / FILE}: holds no usable index ({error})") from error
 

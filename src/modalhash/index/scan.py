@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import cached_property
+from importlib import import_module
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +20,9 @@ from modalhash.views import Array, blocks
 
 SCORES = 4_000_000  # distances that numpy holds at once: bounds the memory of a search whatever the batch
 SMALL = 10_000_000  # distances that numpy computes in less time than numba needs to load
+WORTH_A_THREAD = 20_000_000  # distances computed by the kernels: some milliseconds
 PATHS = ("vector", "numba", "numpy")
+KERNELS = "modalhash.index.kernels"
 WIDTHS = (16, 32, 64, 128, 256)  # bits with kernels of their own; shorter codes are padded with zeros
 Nearest = tuple[NDArray[np.int64], NDArray[np.int32]]
 Within = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]
@@ -51,8 +54,11 @@ class Scanner:
         kernels = self._kernels(len(queries))
         if kernels is None or not len(queries) or not k:
             return nearest_numpy(queries, self.codes, k)
-        vector = path(kernels) == "vector"
-        return kernels.nearest(self._planes, planes(queries), k, vector=vector, threads=self.threads)  # type: ignore[no-any-return]
+        threads = 1 if len(queries) * len(self.codes) < WORTH_A_THREAD else self.usable_threads()
+        found: Nearest = kernels.nearest(
+            self._planes, planes(queries), k, vector=use_vectors(kernels), threads=self.threads or threads
+        )
+        return found
 
     def within(self, queries: BinaryCodes, radius: int) -> Within:
         """Positions int64 and distances int32 of all codes with distance <= radius, all queries behind one another.
@@ -65,29 +71,41 @@ class Scanner:
         kernels = self._kernels(len(queries))
         if kernels is None or not len(queries) or not len(self.codes):
             return within_numpy(queries, self.codes, radius)
-        return kernels.within(self._planes, planes(queries), radius, vector=path(kernels) == "vector")  # type: ignore[no-any-return]
+        found: Within = kernels.within(self._planes, planes(queries), radius, vector=use_vectors(kernels))
+        return found
+
+    def usable_threads(self) -> int:
+        """`threads`, or as many as there are usable cores."""
+        return self.threads or usable_cores()
 
     def _kernels(self, queries: int) -> ModuleType | None:
         """The module of kernels, or None as long as loading it would cost more than numpy's slower search."""
-        name = "modalhash.index.kernels"
-        chosen = os.environ.get("MODALHASH_KERNELS", "")
-        if chosen == "numpy" or len(self.codes) >= 2**32:
+        wanted = wanted_path()
+        if wanted == "numpy" or len(self.codes) >= 2**32:
             return None
-        if not chosen and name not in sys.modules:
+        if not wanted and KERNELS not in sys.modules:
             self._done_by_numpy += queries * len(self.codes)
             if self._done_by_numpy <= SMALL:
                 return None
-        from modalhash.index import kernels
-
-        return kernels
+        return import_module(KERNELS)
 
 
-def path(kernels: ModuleType) -> str:
-    """The path to take: what MODALHASH_KERNELS says, else vectors where the processor has them."""
-    chosen = os.environ.get("MODALHASH_KERNELS", "")
-    if chosen and chosen not in PATHS:
-        raise ValueError(f"MODALHASH_KERNELS: expected one of {', '.join(PATHS)}, got {chosen!r}")
-    return chosen or ("vector" if kernels.has_vectors() else "numba")
+def wanted_path() -> str:
+    """What MODALHASH_KERNELS asks for: one of PATHS, or nothing; ValueError for anything else."""
+    wanted = os.environ.get("MODALHASH_KERNELS", "")
+    if wanted and wanted not in PATHS:
+        raise ValueError(f"MODALHASH_KERNELS: expected one of {', '.join(PATHS)}, got {wanted!r}")
+    return wanted
+
+
+def use_vectors(kernels: ModuleType) -> bool:
+    """Explicit vectors if they are asked for, or by default where the processor has them."""
+    return (wanted_path() or ("vector" if kernels.has_vectors() else "numba")) == "vector"
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def nearest(queries: BinaryCodes, database: BinaryCodes, k: int) -> Nearest:
