@@ -43,11 +43,13 @@ class Costs:
         return (True, TRIAL) if self.turn % AGAIN == 0 else (False, sys.maxsize)
 
     def add(self, opened: bool, seconds: float) -> None:
-        """Note what one query took; a scan always takes the same, buckets depend on the query."""
-        if not opened:
-            self.scan = min(self.scan, seconds)
+        """Note what one query took."""
+        old = self.buckets if opened else self.scan
+        mean = seconds if self.turn <= 4 else 0.7 * old + 0.3 * seconds
+        if opened:
+            self.buckets = mean
         else:
-            self.buckets = seconds if self.turn <= 4 else 0.8 * self.buckets + 0.2 * seconds
+            self.scan = mean
 
 
 class Search:

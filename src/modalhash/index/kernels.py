@@ -154,7 +154,7 @@ def distance_at(planes, i, query):  # type: ignore[no-untyped-def]
     """Hamming distance of code i."""
     total = np.int64(0)
     for w in range(len(planes)):
-        total += np.int64(bits_set(planes[w][i] ^ query[w]))
+        total += np.int64(bits_set(planes[w][np.uint64(i)] ^ query[w]))  # an unsigned index needs no wrap-around
     return total
 
 

@@ -29,7 +29,7 @@ class MultiIndex:
         (words,) = planes(codes)
         chunks, self.chunk_bits = chunking(codes.n_bits)
         mask = words.dtype.type(2**self.chunk_bits - 1)
-        starts = np.empty((chunks, 2**self.chunk_bits + 1), np.int64)
+        starts = np.empty((chunks, 2**self.chunk_bits + 1), np.uint32)
         members = np.empty((chunks, len(codes)), np.uint32)
         kept = np.empty((chunks, len(codes)), words.dtype)
         for c in range(chunks):

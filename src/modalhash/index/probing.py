@@ -13,7 +13,9 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import njit
+from numba.core import cgutils as _cgutils
 from numpy.typing import NDArray
 
 from modalhash.index.scan import Nearest
@@ -22,6 +24,10 @@ from modalhash.views import Array, blocks
 types: Any = numba.types  # numba's own annotations describe a function before it is decorated
 intrinsic: Callable[[Callable[..., Any]], Any] = numba.extending.intrinsic
 kernel = njit(cache=True, nogil=True)
+cgutils: Any = _cgutils
+MOST_BITS = 64
+AHEAD = 4  # buckets that are fetched before they are opened: each is a wait for the memory otherwise
+RUN = 256  # codes of a bucket that are asked at once
 BATCH = 64  # queries that are worth a thread
 
 
@@ -34,6 +40,22 @@ def bits_set(typing: Any, word: Any) -> Any:
         return count if word.bitwidth == 64 else builder.zext(count, context.get_value_type(types.int64))
 
     return types.int64(word), generate
+
+
+@intrinsic
+def fetch(typing: Any, array: Any, i: Any) -> Any:
+    """Ask for the memory at array[i] without waiting for it; harmless at the end of the array."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), (byte, number, number, number))
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, keep, as_data = (ir.Constant(number, value) for value in (0, 3, 1))
+        builder.call(prefetch, [builder.bitcast(builder.gep(data, [args[1]]), byte), read, keep, as_data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
 
 
 @kernel
@@ -136,23 +158,41 @@ def first_met(difference, t, s, chunk_bits, chunks):  # type: ignore[no-untyped-
 
 
 @kernel
+def least_distance(run, query):  # type: ignore[no-untyped-def]
+    """The distance of the nearest of some codes that lie side by side: a loop that the compiler makes vectors of."""
+    least = np.int64(MOST_BITS)
+    for x in range(len(run)):
+        least = min(least, bits_set(run[x] ^ query))
+    return least
+
+
+@kernel
 def open_ring(tables, t, query, flips, s, chunk_bits, budget, heap, size):  # type: ignore[no-untyped-def]
     """Offer the codes whose chunk t differs from the query's as one of `flips` says; returns size and work."""
     starts, members, words = tables
     mask = (np.uint64(1) << np.uint64(chunk_bits)) - np.uint64(1)
     own = np.uint64(query) >> np.uint64(t * chunk_bits) & mask
-    work = 0
+    worst = np.int64(heap[0] >> np.uint64(32)) if size == len(heap) else np.int64(MOST_BITS)
+    work = np.int64(0)
     for z in range(len(flips)):
         v = np.int64(own ^ np.uint64(flips[z]))
-        work += 1 + starts[t, v + 1] - starts[t, v]
+        if z + AHEAD < len(flips):
+            fetch(words[t], np.int64(starts[t, np.int64(own ^ np.uint64(flips[z + AHEAD]))]))
+        first, last = np.int64(starts[t, v]), np.int64(starts[t, v + 1])
+        work += 1 + last - first
         if work > budget:
             break
-        for x in range(starts[t, v], starts[t, v + 1]):
-            difference = words[t, x] ^ query
-            entry = np.uint64(bits_set(difference)) << np.uint64(32) | np.uint64(members[t, x])
-            room = size < len(heap) or entry < heap[0]
-            if room and first_met(difference, t, s, chunk_bits, len(starts)):
-                size = offer(heap, size, entry)
+        for start in range(first, last, RUN):
+            run = words[t, start : min(start + RUN, last)]
+            if least_distance(run, query) > worst:
+                continue
+            for x in range(len(run)):
+                difference = run[x] ^ query
+                d = bits_set(difference)
+                if d <= worst and first_met(difference, t, s, chunk_bits, len(starts)):
+                    size = offer(heap, size, np.uint64(d) << np.uint64(32) | np.uint64(members[t, start + x]))
+                    if size == len(heap):
+                        worst = np.int64(heap[0] >> np.uint64(32))
     return size, work
 
 
