@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 
@@ -82,30 +82,30 @@ class Search:
         while done < len(queries):
             opened, most = costs.next_way()
             part = queries[done : done + most]
-            started = perf_counter()
+            started = process_time()
             found.append(self._open(part, k, costs.scan) if opened else self._scan(part, k))
-            costs.add(opened, (perf_counter() - started) / len(part))
+            costs.add(opened, (process_time() - started) / len(part))
             done += len(part)
         return np.concatenate([positions for positions, _ in found]), np.concatenate([d for _, d in found])
 
     def _scan(self, queries: BinaryCodes, k: int) -> Nearest:
-        started = perf_counter()
+        started = process_time()
         found = self.scanner.nearest(queries, k)
         if len(queries) < FEW:
-            self._seconds_of_few += perf_counter() - started
+            self._seconds_of_few += process_time() - started
         return found
 
     def _open(self, queries: BinaryCodes, k: int, seconds: float) -> Nearest:
         """Open buckets for at most so many seconds a query, then scan for the queries that need longer."""
         assert self.buckets is not None
-        started = perf_counter()
+        started = process_time()
         budget = int(seconds / self._seconds_an_entry)
         (positions, distances), work = self.buckets.nearest(queries, k, budget, self.scanner.usable_threads())
         given_up = np.flatnonzero(work < 0)
         if len(given_up):
             positions[given_up], distances[given_up] = self._scan(queries[given_up], k)
         else:
-            self._seconds_an_entry = (perf_counter() - started) / work.sum()
+            self._seconds_an_entry = (process_time() - started) / work.sum()
         return positions, distances
 
     def _has_buckets(self) -> bool:

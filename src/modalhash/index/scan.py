@@ -23,6 +23,7 @@ SMALL = 10_000_000  # distances that numpy computes in less time than numba need
 WORTH_A_THREAD = 20_000_000  # distances computed by the kernels: some milliseconds
 PATHS = ("vector", "numba", "numpy")
 KERNELS = "modalhash.index.kernels"
+CACHE_LINE = 64  # bytes
 WIDTHS = (16, 32, 64, 128, 256)  # bits with kernels of their own; shorter codes are padded with zeros
 Nearest = tuple[NDArray[np.int64], NDArray[np.int32]]
 Within = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]
@@ -135,8 +136,19 @@ def planes(codes: BinaryCodes) -> tuple[Array, ...]:
     if packed.shape[1] < bits // 8:
         packed = np.zeros((len(codes), bits // 8), np.uint8)
         packed[:, : codes.packed.shape[1]] = codes.packed
-    words = np.require(packed, requirements=["C", "A"]).view(f"u{min(bits, 64) // 8}")
-    return tuple(np.require(words[:, w], requirements=["C", "A"]) for w in range(words.shape[1]))
+    words = np.ascontiguousarray(packed).view(f"u{min(bits, 64) // 8}")
+    if words.shape[1] == 1:
+        return (np.require(words[:, 0], requirements=["C", "A"]),)
+    return tuple(_aligned(plane) for plane in words.T)
+
+
+def _aligned(plane: Array) -> Array:
+    """A copy that starts at a cache line: a vector that lies across two of them takes two reads."""
+    room = np.empty(plane.nbytes + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    copy = room[start : start + plane.nbytes].view(plane.dtype)
+    copy[:] = plane
+    return copy
 
 
 def nearest_numpy(queries: BinaryCodes, database: BinaryCodes, k: int) -> Nearest:
