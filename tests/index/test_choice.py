@@ -66,6 +66,10 @@ def test_the_cheaper_way_is_taken_and_the_other_tried_again() -> None:
     ways = [costs.next_way() for _ in range(2 * choice.AGAIN)]
     assert sum(opened for opened, _ in ways) == 2
     assert all(most == choice.TRIAL for opened, most in ways if opened)
+    costs.scan = 60.0
+    assert sum(not costs.next_way()[0] for _ in range(2 * choice.AGAIN)) == 2
+    costs.scan = 60.0 * choice.FAR
+    assert all(costs.next_way()[0] for _ in range(2 * choice.AGAIN))
 
 
 def test_auto_builds_a_multi_index_only_when_it_is_repaid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from modalhash.index.table import Table
 METHODS = ("auto", "scan", "table", "multi_index")
 FEW = 32  # queries of a batch below which the scan cannot share its passes over the memory
 TRIAL = 8  # queries that measure the buckets
-AGAIN = 32  # searches after which buckets that were slower are tried once more
+AGAIN = 16  # searches after which the slower way is tried once more
+FAR = 3  # a scan that was measured to be so many times slower is not tried again
 SECONDS_AN_ENTRY = 4e-9  # a bucket or code looked at, until it is measured
 SECONDS_A_PLACE = 40e-9  # an item in one table, when built
 WORTH_A_TABLE = 100_000  # codes
@@ -38,14 +39,15 @@ class Costs:
         self.turn += 1
         if self.turn <= 4:  # each way twice: what is done for the first time compiles, copies or warms up
             return self.turn % 2 == 0, FEW if self.turn % 2 else TRIAL
-        if self.buckets < self.scan:
-            return True, sys.maxsize
-        return (True, TRIAL) if self.turn % AGAIN == 0 else (False, sys.maxsize)
+        opened = self.buckets < self.scan
+        if self.turn % AGAIN == 0 and self.scan < FAR * self.buckets:
+            return not opened, TRIAL  # the first measures may have met a cold cache or a busy machine
+        return opened, sys.maxsize
 
     def add(self, opened: bool, seconds: float) -> None:
         """Note what one query took."""
         old = self.buckets if opened else self.scan
-        mean = seconds if self.turn <= 4 else 0.7 * old + 0.3 * seconds
+        mean = seconds if self.turn <= 4 else (old + seconds) / 2
         if opened:
             self.buckets = mean
         else:
