@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -13,6 +14,7 @@ from modalhash.codes import BinaryCodes
 from modalhash.folders import read_state, write_state, written_whole
 from modalhash.hasher import check_integer
 from modalhash.index import lookup
+from modalhash.index.choice import Search, check_method
 from modalhash.index.hits import Hits
 from modalhash.index.scan import nearest
 from modalhash.quantized import QuantizedCodes
@@ -31,23 +33,34 @@ class Index:
     Make one with `Index.build`.  `ids` is the (n,) int64 or str array of item ids, `codes` the codes.
     """
 
-    def __init__(self, codes: Codes, ids: Array) -> None:
-        self.codes, self.ids = codes, ids
+    def __init__(self, codes: Codes, ids: Array, method: str = "auto") -> None:
+        self.codes, self.ids, self.method = codes, ids, method
 
     @classmethod
-    def build(cls, codes: Codes, ids: Array | list[int] | list[str] | None = None) -> Self:
+    def build(cls, codes: Codes, ids: Array | list[int] | list[str] | None = None, method: str = "auto") -> Self:
         """An index over codes (n >= 1 of them); ids (n,) unique integers or texts, positions by default.
 
-        Raises TypeError for codes or ids of another kind, ValueError for none, too few or repeated ids.
+        method: "auto", "scan", "table" or "multi_index", see `Search`; it changes time and memory, never an answer.
+        Raises TypeError for codes or ids of another kind, ValueError for none, too few or repeated ids and for a
+        method that does not fit the codes.
         """
         if not isinstance(codes, BinaryCodes | QuantizedCodes):
             raise TypeError(f"codes: expected BinaryCodes or QuantizedCodes, got {type(codes).__name__}")
         if not len(codes):
             raise ValueError("codes: expected at least one code, got none")
-        return cls(codes, check_ids(np.arange(len(codes)) if ids is None else ids, len(codes)))
+        if isinstance(codes, BinaryCodes):
+            check_method(method, codes.n_bits)
+        elif method not in ("auto", "scan"):
+            raise ValueError(f"method: QuantizedCodes are scanned (auto or scan), got {method!r}")
+        return cls(codes, check_ids(np.arange(len(codes)) if ids is None else ids, len(codes)), method)
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @cached_property
+    def _search(self) -> Search:
+        assert isinstance(self.codes, BinaryCodes)
+        return Search(self.codes, self.method)
 
     def search(self, queries: Queries, k: int, allow: Array | list[int] | list[str] | None = None) -> Hits:
         """The k nearest items of every query, as Hits of shape (queries, min(k, allowed)).
@@ -64,10 +77,10 @@ class Index:
         distances: Array
         if isinstance(codes, QuantizedCodes):
             positions, distances = lookup.nearest(fitting, codes, k)
-        elif not len(codes):
-            return Hits(np.empty((len(fitting), 0), self.ids.dtype), np.empty((len(fitting), 0), np.int32))
+        elif allowed is None:
+            positions, distances = self._search.nearest(fitting, k)
         else:
-            positions, distances = nearest(fitting, codes, min(k, len(codes)))
+            positions, distances = nearest(fitting, codes, k)
         if allowed is not None:
             positions = allowed[positions]
         return Hits(self.ids[positions], distances)
@@ -109,14 +122,14 @@ class Index:
     def write(self, folder: Path) -> None:
         """Write the index's files into an existing folder."""
         ids = self.ids.tolist() if self.ids.dtype.kind == "U" else self.ids
-        write_state(folder, FILE, {"class": "Index"}, {"codes": self.codes, "ids": ids})
+        write_state(folder, FILE, {"class": "Index"}, {"codes": self.codes, "ids": ids, "method": self.method})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Read an index that `save` wrote; FileNotFoundError or ValueError name the file."""
         _, state = read_state(Path(folder), FILE)
         try:
-            return cls.build(state["codes"], state["ids"])
+            return cls.build(state["codes"], state["ids"], state.get("method", "auto"))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{Path(folder) / FILE}: holds no usable index ({error})") from error
 

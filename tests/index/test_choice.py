@@ -1,0 +1,125 @@
+"""Search chooses between the scan and buckets; whatever it chooses, the answers are the scan's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from naive_search import clusters, draw, nearest
+
+from modalhash import BinaryCodes, Index
+from modalhash.index import choice, kernels
+from modalhash.index.choice import Costs, Search
+from modalhash.index.multi_index import MultiIndex
+from modalhash.index.scan import KERNELS, PATHS
+from modalhash.index.table import Table
+
+assert kernels.__name__ == KERNELS  # loaded: "auto" does not build buckets before
+
+
+def check(search: Search, queries: BinaryCodes, k: int) -> None:
+    positions, distances = search.nearest(queries, k)
+    expected = nearest(queries, search.codes, k)
+    np.testing.assert_array_equal(distances, expected[1])
+    np.testing.assert_array_equal(positions, expected[0])
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("bits", "method"), [(12, "table"), (16, "auto"), (40, "multi_index"), (64, "scan")])
+def test_all_turns_and_batches_give_the_naive_answer(
+    bits: int, method: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODALHASH_KERNELS", path)
+    monkeypatch.setattr(choice, "WORTH_A_TABLE", 1000)
+    search = Search(clusters(3000, bits, seed=1), method)
+    for turn in range(6):
+        check(search, clusters(1, bits, seed=turn + 10), 20)
+    for size in (2, 50, 200):
+        check(search, clusters(size, bits, seed=3), 7)
+    check(search, clusters(4, bits, seed=3), 4000)
+    assert search.nearest(clusters(0, bits), 3)[0].shape == (0, 3)
+    assert (search.buckets is None) == (method == "scan" or path == "numpy")
+
+
+@pytest.mark.parametrize("method", ["table", "multi_index"])
+def test_queries_that_are_given_up_are_scanned(method: str) -> None:
+    bits = 16 if method == "table" else 64
+    search = Search(draw(3000, bits, seed=4), method)
+    assert search._has_buckets()
+    asked = draw(10, bits, seed=5)
+    positions, distances = search._open(asked, 15, seconds=0.0)
+    expected = nearest(asked, search.codes, 15)
+    np.testing.assert_array_equal(distances, expected[1])
+    np.testing.assert_array_equal(positions, expected[0])
+
+
+def test_the_cheaper_way_is_taken_and_the_other_tried_again() -> None:
+    costs = Costs()
+    for expected in (False, True, False, True):  # the measuring turns; the first of each way does not count
+        opened, _ = costs.next_way()
+        assert opened == expected
+        costs.add(opened, (1.0 if opened else 2.0) * (100 if costs.turn < 3 else 1))
+    assert (costs.scan, costs.buckets) == (2.0, 1.0)
+    assert costs.next_way()[0]
+    costs.buckets = 50.0
+    ways = [costs.next_way() for _ in range(2 * choice.AGAIN)]
+    assert sum(opened for opened, _ in ways) == 2
+    assert all(most == choice.TRIAL for opened, most in ways if opened)
+    costs.scan = 60.0
+    assert sum(not costs.next_way()[0] for _ in range(2 * choice.AGAIN)) == 2
+    costs.scan = 60.0 * choice.FAR
+    assert all(costs.next_way()[0] for _ in range(2 * choice.AGAIN))
+
+
+def test_auto_builds_a_multi_index_only_when_it_is_repaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Search(clusters(3000, 64, seed=6), "auto")
+    check(search, clusters(1, 64, seed=7), 5)
+    search._seconds_of_few = 1e9
+    check(search, clusters(1, 64, seed=7), 5)
+    assert search.buckets is None  # too few codes
+    monkeypatch.setattr(choice, "WORTH_A_MULTI_INDEX", 1000)
+    monkeypatch.setattr(choice, "MOST_BYTES", 100_000)
+    assert not search._has_buckets()  # too large
+    monkeypatch.setattr(choice, "MOST_BYTES", 150_000)
+    search._seconds_of_few = 0.0
+    assert not search._has_buckets()  # not repaid
+    for _ in range(100):
+        check(search, clusters(1, 64, seed=8), 5)
+        if search.buckets is not None:
+            break
+    assert isinstance(search.buckets, MultiIndex)
+
+
+def test_auto_builds_a_table_for_many_short_codes() -> None:
+    search = Search(draw(100_000, 10, seed=9), "auto")
+    check(search, draw(3, 10, seed=10), 5)
+    assert isinstance(search.buckets, Table)
+    assert not Search(draw(99_999, 10, seed=9), "auto")._has_buckets()
+
+
+def test_the_method_travels_with_the_index(tmp_path: Path) -> None:
+    codes = clusters(500, 24, seed=11)
+    Index.build(codes, method="multi_index").save(tmp_path / "index")
+    index = Index.load(tmp_path / "index")
+    assert index.method == "multi_index"
+    for _ in range(3):
+        expected = nearest(codes[:2], codes, 9)
+        np.testing.assert_array_equal(index.search(codes[:2], 9).ids, expected[0])
+    allow = np.arange(0, 500, 2)
+    hits = index.search(codes[:2], 9, allow=allow)
+    np.testing.assert_array_equal(hits.ids, allow[nearest(codes[:2], codes[allow], 9)[0]])
+
+
+@pytest.mark.parametrize(
+    ("method", "bits", "message"),
+    [
+        ("fastest", 8, "method: expected one of auto, scan, table, multi_index, got 'fastest'"),
+        ("table", 17, "method 'table' needs codes of at most 16 bits, got 17"),
+        ("multi_index", 16, "method 'multi_index' needs codes of 17 to 64 bits, got 16"),
+        ("multi_index", 65, "method 'multi_index' needs codes of 17 to 64 bits, got 65"),
+    ],
+)
+def test_methods_that_do_not_fit_are_refused(method: str, bits: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Index.build(draw(5, bits), method=method)
