@@ -19,6 +19,7 @@ import numpy as np
 from modalhash.evaluation.protocol import Protocol
 from modalhash.evaluation.published import published
 from modalhash.evaluation.results import TABLE_FILE, read_results
+from modalhash.evaluation.tables import kind_of
 from modalhash.folders import read_json
 
 ROOT = Path(__file__).parent.parent
@@ -56,21 +57,19 @@ def table_text(folder: Path) -> str:
     """The Markdown of a folder of results: one table a data set and direction."""
     table, results = read_json(folder / TABLE_FILE), read_results(folder)
     check_protocols(folder.name, results)
-    groups: dict[tuple[str, str, str], Results] = defaultdict(list)
+    groups: dict[tuple[int, int], Results] = defaultdict(list)
     for result in results:
-        protocol = result["protocol"]
-        direction = Protocol.from_dict(protocol).direction
-        groups[result["cell"]["source"], protocol["database_codes"], direction].append(result)
-    order = {title: i for i, title in enumerate(table["sources"])}
+        kind = kind_of(Protocol.from_dict(result["protocol"]))
+        groups[table["sources"].index(result["cell"]["source"]), table["kinds"].index(list(kind))].append(result)
     parts = [f"**{table['title']}**"]
-    for (title, codes, direction), members in sorted(
-        groups.items(), key=lambda item: (order.get(item[0][0], 99), item[0][1:])
-    ):
-        check_group(f"{folder.name}, {title}, {direction}", members)
-        parts.append(group_text(table, title, f"{title}, {direction}, {codes} database codes", members))
+    for (i, j), members in sorted(groups.items()):
+        title, caption = table["sources"][i], ", ".join([table["sources"][i], *table["kinds"][j]])
+        check_group(f"{folder.name}, {caption}", members)
+        parts.append(group_text(table, title, f"{caption} database codes", members))
     if table["cut"]["cells"]:
         parts.append(f"Cut to keep the time: {len(table['cut']['cells'])} cells ({table['cut']['order']}).")
-    parts += [f"Not measured here: {title}." for title in table["absent"]]
+    if table["absent"]:
+        parts.append(f"Not measured, for want of the data: {', '.join(table['absent'])}.")
     return "\n\n".join(parts)
 
 
@@ -83,10 +82,10 @@ def check_protocols(name: str, results: Results) -> None:
 
 def check_group(name: str, results: Results) -> None:
     """ValueError unless all cells of a table have one protocol and one checksum of the data."""
-    for what, key in (("protocol", "hash"), ("data", "checksum")):
+    for what, key, words in (("protocol", "hash", "protocol hashes"), ("data", "checksum", "data checksums")):
         found = sorted({result[what][key] for result in results})
         if len(found) > 1:
-            raise ValueError(f"{name}: cells of {len(found)} {what} {key}s in one table: {', '.join(found)}")
+            raise ValueError(f"{name}: cells of {len(found)} {words} in one table: {', '.join(found)}")
 
 
 def group_text(table: dict[str, Any], title: str, caption: str, results: Results) -> str:
@@ -100,11 +99,23 @@ def group_text(table: dict[str, Any], title: str, caption: str, results: Results
         lines.append(row_text(system, table, [r for r in results if r["cell"]["system"] == system]))
     lines += published_rows(table, title, protocol)
     counts = [r for r in results if "mean" in r]
-    notes = [f"{table['measure']}, mean ± sd over {table['seeds']} seeds. {queries_text(counts)}"]
+    seeds = "one seed" if table["seeds"] == 1 else f"mean ± sd over {table['seeds']} seeds"
+    notes = [f"{table['measure']}, {seeds}. {queries_text(counts)}"]
     notes.append(f"Protocol `{protocol.hash}`: {protocol.words}. Data {results[0]['data']['checksum'][:12]}.")
-    refused = {(r["cell"]["system"], r["cell"]["n_bits"]): r["refused"] for r in results if "refused" in r}
-    notes += [f"— {system} at {bits} bits: {reason}." for (system, bits), reason in sorted(refused.items())]
+    notes += refusals(results)
     return "\n".join([f"*{caption}*", "", *lines, "", "  \n".join(notes)])
+
+
+def refusals(results: Results) -> list[str]:
+    """A line a system that refuses: at which lengths, and why."""
+    lengths: dict[str, set[int]] = defaultdict(set)
+    reasons: dict[str, str] = {}
+    for result in sorted(results, key=lambda r: r["cell"]["n_bits"]):
+        if "refused" in result:
+            system = result["cell"]["system"]
+            lengths[system].add(result["cell"]["n_bits"])
+            reasons.setdefault(system, result["refused"].removeprefix(f"{system}: "))
+    return [f"— {s} at {', '.join(map(str, sorted(lengths[s])))} bits: {reasons[s]}." for s in lengths]
 
 
 def queries_text(results: Results) -> str:
@@ -119,15 +130,16 @@ def queries_text(results: Results) -> str:
 
 
 def row_text(system: str, table: dict[str, Any], results: Results) -> str:
-    """One system: a cell a length, the bytes of the lengths, the seconds of the longest fit."""
+    """One system: a cell a length, the bytes of the lengths, the median seconds of a fit of the longest codes."""
     cells = []
     for bits in table["bits"]:
         cells.append(cell_text([r for r in results if r["cell"]["n_bits"] == bits], table))
     done = [r for r in results if "mean" in r]
     sizes = sorted({r["bytes_per_item"] for r in done})
-    seconds = [r["seconds"]["fit"] for r in done]
+    longest = max((r["cell"]["n_bits"] for r in done), default=0)
+    seconds = [r["seconds"]["fit"] for r in done if r["cell"]["n_bits"] == longest]
     bytes_ = "–".join(f"{size:g}" for size in (sizes[:1] + sizes[-1:] if len(sizes) > 1 else sizes)) or "—"
-    return "| " + " | ".join([system, *cells, bytes_, f"{max(seconds):.2f}" if seconds else "—"]) + " |"
+    return "| " + " | ".join([system, *cells, bytes_, f"{np.median(seconds):.2f}" if seconds else "—"]) + " |"
 
 
 def cell_text(results: Results, table: dict[str, Any]) -> str:
@@ -139,7 +151,7 @@ def cell_text(results: Results, table: dict[str, Any]) -> str:
         return "…"
     mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
     some = f" ({len(values)} of {table['seeds']})" if len(values) < table["seeds"] else ""
-    return f"{mean:.4f} ± {sd:.4f}{some}"
+    return (f"{mean:.4f}" if table["seeds"] == 1 else f"{mean:.4f} ± {sd:.4f}") + some
 
 
 def published_rows(table: dict[str, Any], title: str, protocol: Protocol) -> list[str]:

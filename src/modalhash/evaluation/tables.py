@@ -84,10 +84,15 @@ class Table:
             "systems": list(self.systems),
             "bits": list(self.bits),
             "seeds": self.seeds,
-            "protocols": [protocol.hash for protocol in self.protocols],
+            "kinds": [list(kind_of(protocol)) for protocol in self.protocols],
             "measure": self.measure,
             "published": self.published,
         }
+
+
+def kind_of(protocol: Protocol) -> tuple[str, str]:
+    """What tells the protocols of one table apart: who queries whom, and whose codes are searched."""
+    return protocol.direction, protocol.database_codes
 
 
 def both_ways(**fields: Any) -> tuple[Protocol, Protocol]:
