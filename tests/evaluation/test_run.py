@@ -1,0 +1,128 @@
+"""Tables run cell by cell: one file each, none twice, refusals recorded, what the budget cuts told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import modalhash as mh
+from modalhash.catalog import make
+from modalhash.datasets import Dataset
+from modalhash.evaluation import run
+from modalhash.evaluation.protocol import Protocol, evaluate
+from modalhash.evaluation.results import read_results
+from modalhash.evaluation.run import run_table
+from modalhash.evaluation.tables import TABLES, Source, Table, both_ways
+
+TABLE = Table(
+    title="small",
+    sources=(Source(name="clusters", options={"n": 60}), Source(name="nuisance", label="Nuisance")),
+    systems=("PCASign", "CCAITQ", "A2LH-K"),
+    bits=(8, 36),
+    seeds=2,
+    protocols=both_ways(cuts=(5,)),
+)
+
+
+class Shelf:
+    """Loads planted data by kind and counts."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    def __call__(self, name: str, n: int = 80) -> Dataset:
+        self.loaded.append(name)
+        if name == "away":
+            raise FileNotFoundError("/somewhere/away: not found")
+        return mh.datasets.planted(name, n, 0)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_every_cell_has_a_file_and_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, said, fits = Shelf(), list[str](), list[Any]()
+    fit = run.fit
+    monkeypatch.setattr(run, "fit", lambda cell, data: fits.append(cell.fit_key) or fit(cell, data))  # type: ignore[func-returns-value]
+    content = run_table(TABLE, tmp_path, load=shelf, say=said.append)
+    cells = list(TABLE.cells())
+    assert len(cells) == 2 * 3 * 2 * 2 * 2 == len({cell.name for cell in cells}) == len(said)
+    assert set(files(tmp_path)) == {"table.json", *(f"{cell.name}.json" for cell in cells)}
+    assert shelf.loaded == ["clusters", "nuisance"] and len(fits) == len(set(fits)) == 24
+    assert content["cut"]["cells"] == [] and content["absent"] == {}
+    before, again = files(tmp_path), Shelf()
+    run_table(TABLE, tmp_path, load=again)
+    assert files(tmp_path) == before and again.loaded == []
+    (tmp_path / f"{cells[5].name}.json").unlink()
+    run_table(TABLE, tmp_path, load=again)
+    assert set(files(tmp_path)) == set(before) and again.loaded == ["clusters"] and len(fits) == 25
+
+
+def test_a_cell_holds_what_the_system_scores(tmp_path: Path) -> None:
+    run_table(dataclasses.replace(TABLE, systems=("A2LH-K",), seeds=1), tmp_path, load=Shelf())
+    data = mh.datasets.planted("nuisance", 80, 0)
+    hasher = make("A2LH-K", n_bits=36, random_state=0)
+    hasher.fit(data.part("train"), data.part_labels("train"))
+    expected = evaluate(hasher, data, TABLE.protocols[1])
+    same = {"system": "A2LH-K", "source": "Nuisance", "n_bits": 36, "seed": 0, "protocol": expected.protocol}
+    found = [r for r in read_results(tmp_path) if r["cell"] == same | {"options": {}}]
+    assert len(found) == 1 and found[0]["mean"] == expected.mean
+    assert set(found[0]["seconds"]) == {"fit", "encode", "measure"}
+    assert found[0]["system"] == "A2LH" and found[0]["parameters"]["kernel"] is False
+
+
+def test_a_system_that_refuses_is_recorded_with_its_reason(tmp_path: Path) -> None:
+    run_table(dataclasses.replace(TABLE, seeds=1), tmp_path, load=Shelf())
+    refused = [r for r in read_results(tmp_path) if "refused" in r]
+    assert {(r["system"], r["cell"]["n_bits"]) for r in refused} == {("CCAITQ", 36)} and len(refused) == 4
+    assert "view 'text' has 30" in refused[0]["refused"] and "mean" not in refused[0]
+    assert refused[0]["protocol"]["hash"] == refused[0]["cell"]["protocol"] and refused[0]["data"]["checksum"]
+
+
+def test_a_budget_cuts_the_end_of_the_table_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10_000))
+    cells, said = list(TABLE.cells()), list[str]()
+    monkeypatch.setattr("modalhash.evaluation.run.time.perf_counter", lambda: next(clock))
+    content = run_table(TABLE, tmp_path, budget_seconds=60, load=Shelf(), say=said.append)
+    done = len(files(tmp_path)) - 1
+    assert 1 < done < len(cells)
+    assert content["cut"]["cells"] == [cell.name for cell in cells[done:]]
+    assert said[-1] == f"cut after 60 s: {len(cells) - done} cells (rows, then lengths, then seeds)"
+    assert json.loads((tmp_path / "table.json").read_text())["cut"] == content["cut"]
+    monkeypatch.undo()
+    assert run_table(TABLE, tmp_path, load=Shelf())["cut"]["cells"] == []
+    assert run_table(TABLE, tmp_path / "new", budget_seconds=0, load=Shelf())["cut"]["cells"] == [c.name for c in cells]
+
+
+def test_rows_are_cut_before_lengths_and_lengths_before_seeds() -> None:
+    order = [(cell.source.title, cell.system, cell.n_bits, cell.seed) for cell in TABLE.cells()][::2]
+    sources, systems = [source.title for source in TABLE.sources], list(TABLE.systems)
+    assert order == sorted(order, key=lambda k: (sources.index(k[0]), systems.index(k[1]), k[2], k[3]))
+
+
+def test_data_that_is_not_here_is_told_without_its_path(tmp_path: Path) -> None:
+    shelf = Shelf()
+    sources = (Source(name="away", label="Far"), TABLE.sources[0])
+    content = run_table(dataclasses.replace(TABLE, sources=sources, seeds=1), tmp_path, load=shelf)
+    assert content["absent"] == {"Far": "away: is not here"} and shelf.loaded == ["away", "clusters"]
+    assert len(files(tmp_path)) == 1 + 12
+
+
+def test_names_of_cells_tell_options_and_protocols_apart() -> None:
+    cell = next(TABLE.cells())
+    changes: list[dict[str, Any]] = [{"source": Source(name="clusters")}, {"protocol": Protocol()}, {"seed": 7}]
+    changes += [{"n_bits": 9}, {"system": "LSH"}, {"source": Source(name="clusters", options={"n": 61})}]
+    names = {dataclasses.replace(cell, **change).name for change in changes}
+    assert len(names | {cell.name}) == 7 and not any("/" in name or " " in name for name in names)
+
+
+def test_the_tables_of_the_benchmark() -> None:
+    acqh, cross = TABLES["wiki-acqh"], TABLES["crossmodal"]
+    assert len(list(acqh.cells())) == 5 * 5 * 4 and {p.database_codes for p in acqh.protocols} == {"learned", "encoded"}
+    assert len(list(cross.cells())) == 3 * 6 * 4 * 3 * 2
+    assert cross.sources[2].options == {"fair": True, "n_train": 5000, "n_database": 20000}
