@@ -14,7 +14,8 @@ def forms(named: Iterable[str]) -> frozenset[str]:
     """Every word of the names, in its singular and plural forms (English, with more forms than there are words)."""
     found = {word for name in named for word in words(name) if len(word) > 1}
     found |= {form for word in found for form in _singulars(word)}
-    found |= {form for word in found for form in _plurals(word)}
+    found |= {many for one, many in IRREGULAR.items() if one in found}
+    found |= {form for word in found for form in _plurals(word)}  # of irregular plurals, too: "womens"
     return frozenset(found)
 
 
@@ -28,7 +29,7 @@ def _singulars(word: str) -> set[str]:
 
 
 def _plurals(word: str) -> set[str]:
-    found = {word + "s", word + "es"} | {many for one, many in IRREGULAR.items() if word == one}
+    found = {word + "s", word + "es"}
     for ending, instead in (("y", "ies"), ("f", "ves"), ("fe", "ves")):
         if word.endswith(ending):
             found.add(word.removesuffix(ending) + instead)

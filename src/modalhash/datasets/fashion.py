@@ -36,7 +36,7 @@ def load_fashion(
     Views: image, the extractor `image` (GradientColour by default) of the photograph (60 x 80 WebP); text: Tfidf of
     the product name; both fitted on training rows.
     fair: the words of all attribute values (article type, categories, colour, gender, season, usage) are taken out of
-    the names, in singular and plural and as beginning or end of a longer word; TEXTLESS names have no word left:
+    the names, in singular and plural and as beginning or end of a longer word; 570 names have no word left:
     their text is missing.
     labels: the attribute whose values are the labels, one an item (`articleType`: 142 columns), any of ATTRIBUTES; or
     "all": the 130 values of all attributes that at least 100 items have, 6.9 an item.

@@ -30,7 +30,7 @@ def read_outside(name: str, keys: Sequence[str]) -> dict[str, Any]:
     """
     path = data_file(f"{name}.npz")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {key: _column(file, key) for key in keys}
     except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
         raise ValueError(f"{path}: is not the data set {name} ({error})") from error

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from modalhash.folders import ARRAYS, read_json, read_state, write_json, write_s
 from modalhash.views import Matrix, is_sparse
 
 ENTRY, MATRIX = "entry.json", "matrix.json"
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "pillow")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pillow", "torch")
 
 
 def cache_folder() -> Path | None:
@@ -47,11 +47,11 @@ def fitted(extractor: Extractor, raw: Sequence[Any], rows: Sequence[int]) -> tup
         pass
     matrix = extractor.fit_transform(raw, rows)
     try:
-        if entry.exists():
-            shutil.rmtree(entry)
+        shutil.rmtree(entry, ignore_errors=True)
         _write(entry, extractor, matrix)
     except OSError as error:
-        warnings.warn(f"{folder}: features cannot be cached ({error}); MODALHASH_CACHE=off", stacklevel=2)
+        if not (entry / ENTRY).is_file():  # else another process was quicker
+            warnings.warn(f"{folder}: features cannot be cached ({error}); set MODALHASH_CACHE", stacklevel=2)
     return extractor, matrix
 
 
@@ -71,11 +71,18 @@ def entry_key(extractor: Extractor, raw: Sequence[Any], rows: Sequence[int]) -> 
 @cache
 def _code() -> str:
     """A checksum of the code that makes features: our files and the versions of the libraries under them."""
-    digest = hashlib.sha256(repr([(name, version(name)) for name in LIBRARIES]).encode())
+    digest = hashlib.sha256(repr([_version(name) for name in LIBRARIES]).encode())
     package = Path(__file__).parent
     for path in (*sorted(package.glob("*.py")), package.parent / "solvers.py"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 def _write(entry: Path, extractor: Extractor, matrix: Matrix) -> None:
