@@ -14,6 +14,7 @@ import modalhash.datasets.fashion as fashion
 from modalhash.datasets import load_dataset
 from modalhash.datasets.fair import tells
 from modalhash.datasets.fashion import ATTRIBUTES, attribute_words, subset
+from modalhash.datasets.outside import read_outside
 from modalhash.features.words import words
 from modalhash.views import missing
 
@@ -140,7 +141,7 @@ def test_the_real_names_tell_no_attribute() -> None:
         "validation": 1000,
         "database": 42441,
     }
-    meta = fashion.read_outside("fashion_meta", [f"{name}_names" for name in ATTRIBUTES])
+    meta = read_outside("fashion_meta", [f"{name}_names" for name in ATTRIBUTES])
     told = attribute_words(meta)
     assert {"shirts", "shirt", "tshirt", "tee", "grey", "gray", "men", "mens", "winter"} <= told
     telling = {word for text in data.raw["text"] for word in words(text)}

@@ -108,6 +108,7 @@ def test_absent_damaged_and_hdf5_files(tmp_path: Path) -> None:
 
 
 def test_a_folder_takes_no_options(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", **{"view.image": np.ones((3, 2))})
+    arrays: dict[str, Any] = {"view.image": np.ones((3, 2))}
+    np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(TypeError, match="has no option 'fair'; it takes none"):
         load_dataset(tmp_path / "x.npz", fair=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from modalhash.datasets.uci_mfeat import VIEWS
 
 def test_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     y = np.repeat(np.arange(10), 20).astype(np.uint8)
-    arrays = {name: (np.arange(200 * (i + 1)).reshape(200, i + 1)).astype(np.float32) for i, name in enumerate(VIEWS)}
+    arrays: dict[str, Any] = {
+        name: (np.arange(200 * (i + 1)).reshape(200, i + 1)).astype(np.float32) for i, name in enumerate(VIEWS)
+    }
     np.savez(tmp_path / "uci_mfeat.npz", y=y, **arrays)
     monkeypatch.setenv("MODALHASH_DATA", str(tmp_path))
     data = load_dataset("uci_mfeat")

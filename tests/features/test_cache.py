@@ -160,7 +160,8 @@ def test_a_read_only_cache_still_serves(folder: Path, made: list[str]) -> None:
 
 
 def test_a_data_set_from_a_path_is_cached(folder: Path, made: list[str], tmp_path: Path) -> None:
-    np.savez(tmp_path / "small.npz", **{"raw.text": np.array(TEXTS)})
+    arrays: dict[str, Any] = {"raw.text": np.array(TEXTS)}
+    np.savez(tmp_path / "small.npz", **arrays)
     first, second = (read_dataset(tmp_path / "small.npz") for _ in range(2))
     assert len(made) == 1 and first.checksum == second.checksum and os.listdir(folder / "features")
 
