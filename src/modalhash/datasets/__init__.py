@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from modalhash.datasets.dataset import Dataset, random_split
 from modalhash.datasets.files import read_dataset, write_dataset
 from modalhash.datasets.make import make_dataset
 from modalhash.datasets.planted import planted
 
-NAMED = {"emoji": "1,562 pictures with keywords, names in 11 languages, 9 groups and 95 subgroups (shipped)"}
+NAMED = {
+    "emoji": "1,562 pictures with keywords, names in 11 languages, 9 groups and 95 subgroups (shipped)",
+    "clipart": "3,509 pictures with titles and noisy user tags, 44 labels, several an item (shipped)",
+    "wiki": "2,866 articles, ready-made picture and text features, 10 classes (needs MODALHASH_DATA)",
+    "fashion": "44,441 product photographs with names, 142 article types, 6 more attributes (needs MODALHASH_DATA)",
+    "uci_mfeat": "2,000 handwritten digits in 6 views, 10 classes (needs MODALHASH_DATA)",
+    "ml1m": "films of MovieLens-1M as posters and plots, 18 genres (needs MODALHASH_DATA)",
+}
 
 __all__ = [
     "NAMED",
@@ -25,12 +36,31 @@ __all__ = [
 ]
 
 
-def load_dataset(name: str | os.PathLike[str]) -> Dataset:
-    """A data set by its name (see NAMED) or from a path (`.npz` or folder); FileNotFoundError lists the names."""
+def load_dataset(name: str | os.PathLike[str], **options: Any) -> Dataset:
+    """A data set by its name (see NAMED) or from a path: `.npz`, `.mat` or a folder.
+
+    options: those of the reader, such as fair=False (`load_clipart`, `load_fashion`, `read_mat` …); a folder or a
+    `.npz` file takes none.  Raises FileNotFoundError that lists the names, or names the file that a data set needs,
+    and TypeError that lists the options.
+    """
     if str(name) in NAMED:
-        found = getattr(import_module(f"modalhash.datasets.{name}"), f"load_{name}")()
-        assert isinstance(found, Dataset)
-        return found
-    if not Path(name).exists():
+        load = getattr(import_module(f"modalhash.datasets.{name}"), f"load_{name}")
+    elif not Path(name).exists():
         raise FileNotFoundError(f"{name}: is neither a data set ({', '.join(NAMED)}) nor an existing path")
-    return read_dataset(name)
+    elif Path(name).suffix.lower() == ".mat":
+        from modalhash.datasets.mat_files import read_mat
+
+        load = partial(read_mat, name)
+    else:
+        load = partial(read_dataset, name)
+    _check_options(str(name), load, options)
+    found = load(**options)
+    assert isinstance(found, Dataset)
+    return found
+
+
+def _check_options(name: str, load: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    known = [key for key in inspect.signature(load).parameters if key != "path"]
+    for key in options:
+        if key not in known:
+            raise TypeError(f"{name}: has no option {key!r}; it takes {', '.join(known) or 'none'}")

@@ -88,11 +88,16 @@ def _assemble(source: Path, arrays: Mapping[str, Array]) -> Dataset:
         from modalhash.features import load_extractor
 
         features = {folder.name: load_extractor(folder) for folder in sorted((source / "features").iterdir())}
-    return with_features(views, features, common)
+    return with_features(views, features, common, cached=True)
 
 
-def with_features(views: Mapping[str, Matrix], features: Mapping[str, Any], common: Mapping[str, Any]) -> Dataset:
-    """A Dataset in which every raw view has a matrix, made by an extractor fitted on the training rows."""
+def with_features(
+    views: Mapping[str, Matrix], features: Mapping[str, Any], common: Mapping[str, Any], *, cached: bool = False
+) -> Dataset:
+    """A Dataset in which every raw view has a matrix, made by an extractor fitted on the training rows.
+
+    cached: matrices of extractors that are fitted here come from the cache where it has them.
+    """
     raw = common["raw"]
     without = [name for name in raw if name not in views]
     if not views and not without:
@@ -101,17 +106,21 @@ def with_features(views: Mapping[str, Matrix], features: Mapping[str, Any], comm
     draft = Dataset(**{**common, "views": {**views, **{name: np.zeros((n, 1)) for name in without}}})
     made, fitted = dict(views), dict(features)
     for name in without:
-        fitted.setdefault(name, fit_extractor(raw[name], draft.split["train"]))
-        made[name] = fitted[name].transform(raw[name])
+        if name in fitted:
+            made[name] = fitted[name].transform(raw[name])
+        else:
+            fitted[name], made[name] = fit_extractor(raw[name], draft.split["train"], cached=cached)
     return Dataset(**{**common, "views": made, "features": fitted})
 
 
-def fit_extractor(column: Sequence[Any], train: Array) -> Any:
-    """The usual extractor for pictures or texts, fitted on training rows."""
-    from modalhash.features import GradientColour, Tfidf
+def fit_extractor(column: Sequence[Any], train: Array, *, cached: bool) -> tuple[Any, Matrix]:
+    """The usual extractor for pictures or texts, fitted on training rows, and the matrix of all rows."""
+    from modalhash.features import Extractor, GradientColour, Tfidf
+    from modalhash.features.cache import fitted
 
-    rows = [column[i] for i in train]
-    return GradientColour().fit(rows) if is_pictures(column) else Tfidf().fit(rows)
+    extractor: Extractor = GradientColour() if is_pictures(column) else Tfidf()
+    rows = train.tolist()
+    return fitted(extractor, column, rows) if cached else (extractor, extractor.fit_transform(column, rows))
 
 
 def is_pictures(column: Sequence[Any]) -> bool:

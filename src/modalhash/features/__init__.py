@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from modalhash.features.efficientnet import EfficientNetLite0
 from modalhash.features.extractor import EXTRACTOR, Extractor
 from modalhash.features.images import GradientColour
 from modalhash.features.texts import Tfidf
 from modalhash.folders import read_json
 
-__all__ = ["Extractor", "GradientColour", "Tfidf", "load_extractor"]
+__all__ = ["EfficientNetLite0", "Extractor", "GradientColour", "Tfidf", "load_extractor"]
 
-EXTRACTORS: dict[str, type[Extractor]] = {"GradientColour": GradientColour, "Tfidf": Tfidf}
+EXTRACTORS: dict[str, type[Extractor]] = {
+    "EfficientNetLite0": EfficientNetLite0,
+    "GradientColour": GradientColour,
+    "Tfidf": Tfidf,
+}
 
 
 def load_extractor(folder: str | os.PathLike[str]) -> Extractor:
