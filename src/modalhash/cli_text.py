@@ -91,7 +91,8 @@ def _count(number: int, noun: str) -> str:
 
 def stored_text(count: int, bytes_per_item: float, out: Path) -> str:
     """How many codes of what size were written where."""
-    return f"{_count(count, 'item')}, {bytes_per_item:g} bytes each, written to {out}"
+    size = "1 byte" if bytes_per_item == 1 else f"{bytes_per_item:g} bytes"
+    return f"{_count(count, 'item')}, {size} each, written to {out}"
 
 
 def systems_text(content: Mapping[str, Any]) -> str:
