@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
+
+import numpy as np
 
 from modalhash.catalog import SYSTEMS, module_of, system
 from modalhash.datasets.dataset import Dataset
@@ -28,42 +31,69 @@ def describe() -> list[dict[str, Any]]:
     return rows
 
 
-def advise(data: Dataset) -> dict[str, Any]:
-    """Which systems can learn from the data, why the others cannot, and one recommendation."""
+def advise(data: Dataset, given: str | None = None) -> dict[str, Any]:
+    """Which systems can learn from the data, why the others cannot, and one recommendation (None if none can).
+
+    given: how the user names the data on the command line; the name of the data set by default.
+    """
     rows = []
     for name in SYSTEMS:
         reason = _obstacle(system(name), data)
         rows.append({"name": name, "fits": "no" if reason else "yes", "why": reason or system(name).summary})
     able = [row["name"] for row in rows if row["fits"] == "yes"]
     choice, because = _choose(data, able)
-    command = f"modalhash fit {choice} --data {data.name} --bits 64 --out model"
+    command = None
+    if choice is not None:
+        source = shlex.quote(given or data.name)
+        command = f"modalhash fit {choice} --data {source} --bits {_bits(choice, data)} --out model"
     return {"data": data.name, "systems": rows, "recommended": choice, "because": because, "try": command}
 
 
 def _obstacle(found: type[Hasher], data: Dataset) -> str:
     """Why a system cannot learn from the data; empty if it can."""
+    if not len(data.split["train"]):
+        return "no item is in the training part"
     if found.needs_labels:
-        if data.labels is None:
-            return "needs labels, the data has none"
-        _, labelled = check_labels(data.labels, len(data))
-        if not labelled[data.split["train"]].all():
-            return "needs every training label, some are missing"
+        obstacle = _label_obstacle(data)
+        if obstacle:
+            return obstacle
     if len(data.views) < found.min_views:
         return f"needs {found.min_views} views, the data has {len(data.views)}"
-    if not found.fits_missing_views:
-        for name, matrix in data.part("train").items():
-            if missing(matrix).any():
-                return f"cannot train with gaps, view {name!r} is missing for {int(missing(matrix).sum())} items"
-    return ""
+    gaps = {name: missing(matrix) for name, matrix in data.part("train").items()}
+    for name, rows in gaps.items():
+        if rows.all():
+            return f"view {name!r} is missing for every training item"
+        if rows.any() and not found.fits_missing_views:
+            return f"cannot train with gaps, view {name!r} is missing for {int(rows.sum())} training items"
+    nothing = int(np.all(list(gaps.values()), axis=0).sum())
+    return f"{nothing} training items have no view at all" if nothing else ""
 
 
-def _choose(data: Dataset, able: list[str]) -> tuple[str, str]:
+def _label_obstacle(data: Dataset) -> str:
+    if data.labels is None:
+        return "needs labels, the data has none"
+    matrix, labelled = check_labels(data.labels, len(data))
+    train = data.split["train"]
+    if not labelled[train].all():
+        return f"needs every training label, {int((~labelled[train]).sum())} are missing"
+    return "" if matrix[train].sum() else "needs labels, no training item carries one"
+
+
+def _choose(data: Dataset, able: list[str]) -> tuple[str | None, str]:
+    if not able:
+        return None, "no system can learn from this data (views with gaps in training need labels of all items)"
     if "A2LH" in able:
         return "A2LH", "the data has labels, and a supervised system then finds best across views"
+    labels = "no labels" if data.labels is None else "no labels for all training items"
     if "CCAITQ" in able:
-        return "CCAITQ", "the data has two views and no labels: what the views agree on is all there is to learn"
-    if "ITQ" in able:
-        return "ITQ", "the data has one view and no labels"
-    if "LSH" in able:
-        return "LSH", "nothing else can learn from this data"
-    raise ValueError(f"{data.name}: no system can learn from it; views with gaps in training need labels")
+        views = {1: "one view", 2: "two views"}.get(len(data.views), f"{len(data.views)} views")
+        return "CCAITQ", f"the data has {views} and {labels}: what the views agree on is all there is to learn"
+    return "ITQ", f"the data has one view and {labels}"
+
+
+def _bits(choice: str, data: Dataset) -> int:
+    """64 bits, or as many as the system can learn from this data."""
+    n = len(data.split["train"])
+    widths = [int(matrix.shape[1]) for matrix in data.views.values()]
+    most = {"ITQ": min(n, sum(widths)), "CCAITQ": min(n, *widths)}
+    return min(64, most.get(choice, 64))

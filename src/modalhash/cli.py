@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from modalhash.datasets import Dataset
     from modalhash.hasher import Hasher
 
 app = typer.Typer(
     name="modalhash",
-    help="Learn compact codes for items that are seen through several views, and find with them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,6 +24,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Data sets: list, check, make.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+OPTIONS = {"n_bits": "--bits", "random_state": "--seed", "verbose": "--json (which is silent)"}
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Data = Annotated[str, typer.Option("--data", help="A data set: its name, a .npz file or a folder.")]
 Bits = Annotated[int, typer.Option("--bits", min=1, help="Length of the codes in bits.")]
@@ -31,12 +33,20 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 
 def main() -> None:
     """Run the command line; bad input prints one line on stderr and exits with code 2."""
+    before, warnings.showwarning = warnings.showwarning, _warn
     try:
         app()
     except KeyboardInterrupt:
         _stop("stopped", 130)
     except (ValueError, TypeError, OSError) as error:
-        _stop(str(error), 2)
+        _stop(" ".join(str(error).splitlines()), 2)
+    finally:
+        warnings.showwarning = before
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Say a warning without the line of code that raised it."""
+    sys.stderr.write(f"modalhash: warning: {message}\n")
 
 
 def _stop(message: str, code: int) -> None:
@@ -46,6 +56,26 @@ def _stop(message: str, code: int) -> None:
 
 def _say(content: dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
     typer.echo(json.dumps(content, ensure_ascii=False) if as_json else text())
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from modalhash import __version__
+
+        typer.echo(f"modalhash {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Learn compact codes for items that are seen through several views, and find with them.
+
+    To see it work: demo.  With data of your own: data make, systems --for DATA, fit, evaluate, index, search.
+    """
 
 
 @app.command()
@@ -58,13 +88,16 @@ def demo(
     """Learn codes from the shipped pictures and words, compare, search, and write a page with the results."""
     from modalhash.demo.run import run_demo
 
-    try:
-        lengths = [int(part) for part in bits.split(",")]
-    except ValueError:
-        raise ValueError(f"--bits: expected numbers separated by commas, got {bits!r}") from None
-    result = run_demo(out, lengths, seeds, quiet=as_json)
+    result = run_demo(out, _numbers("--bits", bits), seeds, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+        raise ValueError(f"{option}: expected numbers of at least 1, separated by commas, got {text!r}")
+    return list(dict.fromkeys(map(int, parts)))
 
 
 @app.command()
@@ -81,7 +114,7 @@ def systems(
     else:
         from modalhash.datasets import load_dataset
 
-        content = advise(load_dataset(for_))
+        content = advise(load_dataset(for_), for_)
     _say(content, as_json, lambda: systems_text(content))
 
 
@@ -94,7 +127,10 @@ def data_list(as_json: Json = False) -> None:
 
 
 @data_app.command("check")
-def data_check(data: Annotated[str, typer.Argument(metavar="DATA")], as_json: Json = False) -> None:
+def data_check(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A data set: its name, a .npz file or a folder.")],
+    as_json: Json = False,
+) -> None:
     """Read a data set, check it and say what it holds."""
     from modalhash.cli_text import dataset_facts, facts_text
     from modalhash.datasets import load_dataset
@@ -118,7 +154,10 @@ def data_make(
     """Make a data set from a folder of pictures and a table of texts and labels."""
     from modalhash.cli_text import dataset_facts, facts_text
     from modalhash.datasets import make_dataset, write_dataset
+    from modalhash.datasets.files import MARKER
+    from modalhash.folders import check_target
 
+    check_target(out, MARKER)
     made = make_dataset(pictures, table, query=query, validation=validation, seed=seed)
     write_dataset(made, out)
     facts = dataset_facts(made) | {"out": str(out)}
@@ -132,7 +171,8 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
     bits: Bits = 64,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter, such as max_iter=20; may be repeated."),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -142,22 +182,28 @@ def fit(
 
     from modalhash.catalog import make
     from modalhash.datasets import load_dataset
+    from modalhash.folders import check_target
+    from modalhash.hasher import MODEL
 
-    hasher = make(system, n_bits=bits, random_state=seed, verbose=not as_json, **_settings(settings or []))
+    check_target(out, MODEL)
+    hasher = make(system).set_params(**_settings(settings or []), n_bits=bits, random_state=seed, verbose=not as_json)
     source = load_dataset(data)
+    if hasher.needs_labels and source.labels is None:
+        raise ValueError(f"{system}: needs labels, and {source.name} has none; see `modalhash systems --for {data}`")
     started = time.perf_counter()
     labels = source.part_labels("train") if hasher.needs_labels else None
     hasher.fit(source.part("train"), labels)
     seconds = round(time.perf_counter() - started, 3)
-    hasher.save(out)
+    hasher.set_params(verbose=False).save(out)  # the same files, however it was fitted
     facts = {
         "model": str(out),
-        "system": hasher.name,
+        "system": system,
         "bits": bits,
         "items": len(source.split["train"]),
         "seconds": seconds,
     }
-    _say(facts, as_json, lambda: f"{hasher.name}, {bits} bits, {facts['items']} items in {seconds:.1f} s -> {out}")
+    told = f"{system}, {bits} bits: learned from {facts['items']:,} items in {seconds:.1f} s, written to {out}"
+    _say(facts, as_json, lambda: told)
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
@@ -166,18 +212,29 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise ValueError(f"--set: expected NAME=VALUE, got {pair!r}")
-        try:
-            settings[name] = json.loads(value.lower() if value in ("True", "False", "None") else value)
-        except ValueError:
-            settings[name] = None if value == "None" else value
+        if name in OPTIONS:
+            raise ValueError(f"--set: {name} has an option of its own, {OPTIONS[name]}")
+        settings[name] = _value(value)
     return settings
+
+
+def _value(text: str) -> Any:
+    """The int, float, bool or None that a text stands for, else the text itself; [a, b] is a tuple."""
+    known = {"True": True, "False": False, "None": None}
+    if text in known:
+        return known[text]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return tuple(value) if isinstance(value, list) else value
 
 
 @app.command()
 def encode(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="The .npz file to write: packed codes, n_bits, ids.")],
+    out: Annotated[Path, typer.Option(help="The .npz file to write: codes and ids.")],
     views: Annotated[
         str | None, typer.Option(help="Views to encode from, separated by commas; all by default.")
     ] = None,
@@ -185,22 +242,26 @@ def encode(
 ) -> None:
     """Encode all items of a data set."""
     from modalhash.catalog import load
-    from modalhash.cli_text import write_codes
+    from modalhash.cli_text import stored_text, write_codes
     from modalhash.datasets import load_dataset
 
     hasher, source = load(model), load_dataset(data)
-    codes = hasher.encode(_chosen(source.views, views, hasher))
-    write_codes(out, codes, source.ids)
-    facts = {"out": str(out), "items": len(codes), "bytes_per_item": codes.bytes_per_item}
-    _say(facts, as_json, lambda: f"{len(codes)} items, {codes.bytes_per_item} bytes each -> {out}")
+    codes = hasher.encode({name: source.views[name] for name in _chosen(source, views, hasher)})
+    written = write_codes(out, codes, source.ids)
+    facts = {"out": str(written), "items": len(codes), "bytes_per_item": codes.bytes_per_item}
+    _say(facts, as_json, lambda: stored_text(len(codes), codes.bytes_per_item, written))
 
 
-def _chosen(views: Any, names: str | None, hasher: Hasher) -> dict[str, Any]:
-    wanted = names.split(",") if names else [name for name in hasher.widths_ if name in views]
+def _chosen(data: Dataset, names: str | None, hasher: Hasher) -> list[str]:
+    from modalhash.evaluation.crossview import shared_views
+
+    if names is None:
+        return shared_views(hasher, data)
+    wanted = [name.strip() for name in names.split(",")]
     for name in wanted:
-        if name not in views:
-            raise ValueError(f"view {name!r} is not in the data; it has {', '.join(map(repr, views))}")
-    return {name: views[name] for name in wanted}
+        if name not in data.views:
+            raise ValueError(f"view {name!r} is not in the data; it has {', '.join(map(repr, data.views))}")
+    return wanted
 
 
 @app.command()
@@ -215,13 +276,14 @@ def index(
 ) -> None:
     """Make a collection from a model and the database part of a data set; `search` then takes words and pictures."""
     from modalhash.catalog import load
+    from modalhash.cli_text import stored_text
     from modalhash.collection import from_dataset
     from modalhash.datasets import load_dataset
 
     hasher, source = load(model), load_dataset(data)
-    made = from_dataset(out, hasher, source, list(_chosen(source.views, views, hasher)))
+    made = from_dataset(out, hasher, source, _chosen(source, views, hasher))
     facts = {"collection": str(out), "items": len(made), "bytes_per_item": made.index.codes.bytes_per_item}
-    _say(facts, as_json, lambda: f"{len(made)} items, {facts['bytes_per_item']} bytes each -> {out}")
+    _say(facts, as_json, lambda: stored_text(len(made), made.index.codes.bytes_per_item, out))
 
 
 @app.command()
@@ -236,6 +298,8 @@ def search(
     from modalhash.cli_text import hits_text
     from modalhash.collection import Collection
 
+    if image is not None and not image.is_file():
+        raise FileNotFoundError(f"--image: {image} is not a file")
     opened = Collection.open(collection)
     hits = opened.search(text=text, image=image, k=k)
     rows = [
@@ -244,7 +308,7 @@ def search(
             hits.ids[0].tolist(), opened.titles(hits)[0], hits.distances[0].tolist(), strict=True
         )
     ]
-    _say({"hits": rows}, as_json, lambda: hits_text(rows, opened.hasher.n_bits))
+    _say({"hits": rows}, as_json, lambda: hits_text(rows, opened.index.codes))
 
 
 @app.command()
@@ -253,7 +317,7 @@ def evaluate(
     data: Data,
     cuts: Annotated[str, typer.Option(help="Ranks of AP@K, P@K and R@K, separated by commas.")] = "50",
     same: Annotated[bool, typer.Option("--same", help="Also search each view with itself.")] = False,
-    queries: Annotated[str, typer.Option(help="Who queries: query or validation.")] = "query",
+    queries: Annotated[str, typer.Option(help="Who queries: query, or validation (then in train).")] = "query",
     as_json: Json = False,
 ) -> None:
     """Measure a model: queries in one view against the database in another, relevant = a label in common."""
@@ -264,9 +328,7 @@ def evaluate(
 
     if queries not in ("query", "validation"):
         raise ValueError(f"--queries: expected query or validation, got {queries!r}")
-    ranks = [int(part) for part in cuts.split(",") if part.strip().isdigit()]
-    if not ranks:
-        raise ValueError(f"--cuts: expected ranks separated by commas, got {cuts!r}")
+    ranks = _numbers("--cuts", cuts)
     results = evaluate_model(load(model), load_dataset(data), queries=queries, cuts=ranks, same=same)
     facts = evaluation_facts(results)
     _say(facts, as_json, lambda: evaluation_text(facts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from modalhash.codes import BinaryCodes
-from modalhash.datasets.dataset import Dataset
+from modalhash.datasets.dataset import PARTS, Dataset
 from modalhash.evaluation.leaks import leaks
 from modalhash.metrics import RetrievalResult
 from modalhash.quantized import QuantizedCodes
@@ -28,7 +27,10 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if value is None or (isinstance(value, float) and value != value):
+        return "-"
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return "".join(char if char.isprintable() else " " for char in text)  # one line, and nothing that steers a terminal
 
 
 def dataset_facts(data: Dataset) -> dict[str, Any]:
@@ -48,11 +50,11 @@ def dataset_facts(data: Dataset) -> dict[str, Any]:
         counts = np.asarray(matrix.sum(axis=1)).ravel()
         labels = {
             "columns": int(matrix.shape[1]),
-            "per_item": float(counts.mean()),
+            "per_item": float(counts[labelled].mean()),
             "unlabelled": int((~labelled).sum()),
         }
-        labels["without_any"] = int((counts == 0).sum())
-    split = {part: len(rows) for part, rows in data.split.items()}
+        labels["without_any"] = int((counts[labelled] == 0).sum())
+    split = {part: len(data.split[part]) for part in PARTS}
     return {
         "name": data.name,
         "items": len(data),
@@ -66,16 +68,17 @@ def dataset_facts(data: Dataset) -> dict[str, Any]:
 
 def facts_text(facts: Mapping[str, Any]) -> str:
     """Facts of a data set as text."""
-    lines = [f"{facts['name']}: {facts['items']} items"]
+    lines = [f"{facts['name']}: {_count(facts['items'], 'item')}"]
     for name, view in facts["views"].items():
         made = f", made by {view['extractor']}" if view["extractor"] else ""
-        gaps = f", missing for {view['missing']} items" if view["missing"] else ""
-        lines.append(f"  view {name}: {view['columns']} columns{', sparse' if view['sparse'] else ''}{gaps}{made}")
+        gaps = f", missing for {_count(view['missing'], 'item')}" if view["missing"] else ""
+        sparse = ", sparse" if view["sparse"] else ""
+        lines.append(f"  view {name}: {_count(view['columns'], 'column')}{sparse}{gaps}{made}")
     labels = facts["labels"]
     if labels:
-        lines.append(
-            f"  labels: {labels['columns']}, {labels['per_item']:.2f} an item, {labels['without_any']} items without"
-        )
+        text = f"  labels: {labels['columns']}, {labels['per_item']:.2f} an item"
+        text += f", {_count(labels['without_any'], 'item')} with none" if labels["without_any"] else ""
+        lines.append(text + (f", {_count(labels['unlabelled'], 'item')} not labelled" if labels["unlabelled"] else ""))
     else:
         lines.append("  labels: none")
     lines.append("  split: " + ", ".join(f"{part} {count}" for part, count in facts["split"].items()))
@@ -86,27 +89,43 @@ def facts_text(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def stored_text(count: int, bytes_per_item: float, out: Path) -> str:
+    """How many codes of what size were written where."""
+    size = "1 byte" if bytes_per_item == 1 else f"{bytes_per_item:g} bytes"
+    return f"{_count(count, 'item')}, {size} each, written to {out}"
+
+
 def systems_text(content: Mapping[str, Any]) -> str:
     """The systems, or the advice for a data set, as text."""
     if "recommended" not in content:
-        return table(content["systems"], ("name", "labels", "views", "summary"))
+        variants = [f"  {row['name']}: {', '.join(row['variants'])}" for row in content["systems"] if row["variants"]]
+        told = ["", "variants, to fit by name:", *variants] if variants else []
+        return "\n".join([table(content["systems"], ("name", "labels", "views", "summary")), *told])
     lines = [table(content["systems"], ("name", "fits", "why")), ""]
+    if content["recommended"] is None:
+        return "\n".join([*lines, f"nothing to recommend: {content['because']}"])
     lines.append(f"recommended: {content['recommended']}, because {content['because']}")
     return "\n".join([*lines, f"try: {content['try']}"])
 
 
-def hits_text(rows: Sequence[Mapping[str, Any]], n_bits: int) -> str:
-    """Found items as text."""
-    return (
-        table([{"": i + 1, **row} for i, row in enumerate(rows)], ("", "distance", "id", "title"))
-        + f"\n({n_bits} bits)"
-    )
+def hits_text(rows: Sequence[Mapping[str, Any]], codes: BinaryCodes | QuantizedCodes) -> str:
+    """Found items as text, and what the distance counts."""
+    if isinstance(codes, BinaryCodes):
+        told = f"bits that differ, of {codes.n_bits}"
+    else:
+        told = {"dot": "minus the inner product", "l2": "squared distance"}[codes.score]
+    ranked = [{"": i + 1, **row} for i, row in enumerate(rows)]
+    return table(ranked, ("", "distance", "id", "title")) + f"\n(distance: {told})"
 
 
 def evaluation_facts(results: Mapping[tuple[str, str], RetrievalResult]) -> dict[str, Any]:
     """Results of every direction as values that JSON can carry."""
     first = next(iter(results.values()))
-    rows = [{"query": a, "database": b, "queries": r.n_queries, **r.mean} for (a, b), r in results.items()]
+    rows = [{"query": a, "database": b, "queries": r.n_queries, **_means(r)} for (a, b), r in results.items()]
     without = {f"{a}→{b}": r.n_without_relevant for (a, b), r in results.items()}
     return {
         "rows": rows,
@@ -116,6 +135,10 @@ def evaluation_facts(results: Mapping[tuple[str, str], RetrievalResult]) -> dict
     }
 
 
+def _means(result: RetrievalResult) -> dict[str, float | None]:
+    return {name: None if value != value else value for name, value in result.mean.items()}  # JSON knows no NaN
+
+
 def evaluation_text(facts: Mapping[str, Any]) -> str:
     """Results of every direction as text, with the conventions they follow."""
     text = table(facts["rows"], list(facts["rows"][0]))
@@ -123,8 +146,11 @@ def evaluation_text(facts: Mapping[str, Any]) -> str:
     return f"{text}\n({told}; queries without anything relevant: {sum(facts['without_relevant'].values())})"
 
 
-def write_codes(path: Path, codes: BinaryCodes | QuantizedCodes, ids: Array | None) -> None:
-    """Write codes as `.npz`, whole or not at all: packed and n_bits, or indices, codebooks and score; and ids."""
+def write_codes(path: Path, codes: BinaryCodes | QuantizedCodes, ids: Array | None) -> Path:
+    """Write codes as `.npz`, whole or not at all: packed and n_bits, or indices, codebooks and score; and ids.
+
+    Returns the path, which ends in `.npz` whether or not the given one did.
+    """
     arrays: dict[str, Any]
     if isinstance(codes, BinaryCodes):
         arrays = {"packed": codes.packed, "n_bits": np.int64(codes.n_bits)}
@@ -132,10 +158,8 @@ def write_codes(path: Path, codes: BinaryCodes | QuantizedCodes, ids: Array | No
         arrays = {"indices": codes.indices, "codebooks": codes.codebooks, "score": np.str_(codes.score)}
     target = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, allow_pickle=False, ids=np.asarray(ids), **arrays)
-        Path(temporary).replace(target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        draft = Path(folder) / target.name
+        np.savez(draft, ids=np.asarray(ids), **arrays)
+        draft.replace(target)
+    return target

@@ -15,6 +15,7 @@ from modalhash.catalog import load
 from modalhash.codes import BinaryCodes
 from modalhash.datasets.dataset import Dataset
 from modalhash.datasets.files import join_pictures, split_pictures
+from modalhash.evaluation.crossview import shared_views
 from modalhash.folders import ARRAYS, FORMAT, read_json, read_state, write_json, write_state, written_whole
 from modalhash.hasher import MODEL, Hasher
 from modalhash.index import Hits, Index
@@ -81,12 +82,17 @@ class Collection:
         hasher = load(root / "model")
         if description.get("model") != model_checksum(root / "model"):
             raise ValueError(f"{root / FILE}: was made with another model than the one in {root / 'model'}")
-        parts = sorted((root / "features").iterdir()) if (root / "features").is_dir() else []
+        parts = sorted(path for path in (root / "features").glob("*") if path.is_dir())
         features = {part.name: load_extractor(part) for part in parts}
-        _, state = read_state(root / "show", SHOW)
-        show = Show(state["titles"], split_pictures(str(root / "show"), state["bytes"], state["offsets"]))
-        made = cls(hasher, Index.load(root / "index"), features, show)
-        made._check()
+        made = cls(hasher, Index.load(root / "index"), features, _read_show(root / "show"))
+        try:
+            made._check()
+        except ValueError as error:
+            raise ValueError(f"{root}: {error}") from error
+        if description.get("items") != len(made):
+            raise ValueError(
+                f"{root / FILE}: was made with {description.get('items')} items, the index has {len(made)}"
+            )
         return made
 
     def _check(self) -> None:
@@ -120,7 +126,10 @@ class Collection:
         given: dict[str, Any] = dict(views or {})
         for kind, value in (("text", text), ("image", image)):
             if value is not None:
-                given[self._view_of(kind)] = self._extract(kind, value)
+                name = self._view_of(kind)
+                if name in given:
+                    raise ValueError(f"search: view {name!r} is given twice, as {kind} and in views")
+                given[name] = self._extract(kind, value)
         if not given:
             raise ValueError("search: give text, image or views")
         return self.index.search(self.hasher.encode_queries(given), k, allow)
@@ -129,7 +138,8 @@ class Collection:
         matrix = self.features[self._view_of(kind)].transform([value])
         values = matrix.data if hasattr(matrix, "indptr") else np.asarray(matrix)
         if np.isnan(values).any():
-            raise ValueError(f"search: nothing in this {kind} is known to the collection: {str(value)[:80]!r}")
+            shown = f": {value[:80]!r}" if isinstance(value, str) else ""
+            raise ValueError(f"search: nothing in this {kind} is known to the collection{shown}")
         return matrix
 
     def _view_of(self, kind: str) -> str:
@@ -146,9 +156,24 @@ class Collection:
         return [[self.show.titles[i] for i in row] for row in self.positions(hits)]
 
     def positions(self, hits: Hits) -> Array:
-        """Positions of found items in the index, in the shape of `hits.ids`."""
+        """Positions of found items in the index, in the shape of `hits.ids`; ValueError names an unknown id."""
         order = np.argsort(self.index.ids, kind="stable")
-        return np.asarray(order[np.searchsorted(self.index.ids, hits.ids, sorter=order)])
+        found = order[np.searchsorted(self.index.ids, hits.ids, sorter=order).clip(max=len(self) - 1)]
+        if not np.array_equal(self.index.ids[found], hits.ids):
+            foreign = np.asarray(hits.ids)[self.index.ids[found] != hits.ids]
+            raise ValueError(f"hits: the collection has no item {foreign.tolist()[0]!r}")
+        return np.asarray(found)
+
+
+def _read_show(folder: Path) -> Show:
+    _, state = read_state(folder, SHOW)
+    try:
+        pictures = split_pictures("pictures", state["bytes"], state["offsets"])
+        if not isinstance(state["titles"], list) or not all(isinstance(title, str) for title in state["titles"]):
+            raise TypeError("titles: expected a list of texts")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / SHOW}: is damaged ({error})") from error
+    return Show(state["titles"], pictures)
 
 
 def model_checksum(folder: Path) -> str:
@@ -180,10 +205,15 @@ def from_dataset(
 
     Items that have none of these views are left out.
     """
-    names = list(views or [name for name in hasher.widths_ if name in data.views])
+    names = list(views or shared_views(hasher, data))
+    for name in names:
+        if name not in data.views:
+            raise ValueError(f"view {name!r} is not in the data; it has {', '.join(map(repr, data.views))}")
     rows = data.split["database"]
     has = np.any([~missing(data.views[name][rows]) for name in names], axis=0)
     rows = rows[has]
+    if not len(rows):
+        raise ValueError(f"{data.name}: no item of the database has a view among {', '.join(map(repr, names))}")
     codes = hasher.encode({name: data.views[name][rows] for name in names})
     ids = np.asarray(data.ids)[rows]
     titles = [str(data.titles[i]) if data.titles is not None else str(data.ids[i]) for i in rows]  # type: ignore[index]

@@ -28,12 +28,7 @@ def written_whole(folder: str | os.PathLike[str], *, marker: str) -> Iterator[Pa
     it; any other non-empty folder is refused with ValueError, so that nothing of the user's is lost.
     """
     target = Path(folder)
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"{target}: is a file, expected a folder")
-    if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
-        raise ValueError(f"{target}: holds other files (no {marker}); nothing was written")
-    if target.is_dir() and any(target.iterdir()):
-        _check_ours(target / marker)
+    check_target(target, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -42,6 +37,16 @@ def written_whole(folder: str | os.PathLike[str], *, marker: str) -> Iterator[Pa
         _swap(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_target(target: Path, marker: str) -> None:
+    """Raise ValueError where `written_whole` would refuse, so that long work need not end in it."""
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"{target}: is a file, expected a folder")
+    if target.is_dir() and any(target.iterdir()):
+        if not (target / marker).is_file():
+            raise ValueError(f"{target}: holds other files (no {marker}); nothing was written")
+        _check_ours(target / marker)
 
 
 def _check_ours(marker: Path) -> None:

@@ -80,6 +80,6 @@ def card(title: str, picture: bytes, note: str = "", *, hit: bool = False) -> st
 def data_uri(picture: bytes) -> str:
     """An encoded picture as text for `src`; ValueError for an unknown format."""
     for head, kind in KINDS.items():
-        if picture.startswith(head):
+        if picture.startswith(head) and (kind != "webp" or picture[8:12] == b"WEBP"):
             return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
     raise ValueError(f"picture: unknown format (starts with {picture[:4]!r})")

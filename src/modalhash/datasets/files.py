@@ -2,7 +2,8 @@
 
 Arrays: `view.NAME` (n, d), or sparse as `view.NAME.data|indices|indptr|shape`; optional `labels` (also sparse),
 `labelled` (n,) bool, `label_names`, `ids`, `titles`, `split.PART`, and `raw.NAME`: n texts, or encoded pictures as
-`raw.NAME.bytes` (all of them in a row) with `raw.NAME.offsets` (n + 1,).
+`raw.NAME.bytes` (all of them in a row) with `raw.NAME.offsets` (n + 1,).  `pictures.bytes` and `pictures.offsets` hold
+pictures that are only shown, where no view is made of them.
 A folder may hold `features/NAME/`, the fitted extractor of a view.  A raw view without a matrix gets one at loading.
 """
 
@@ -18,12 +19,15 @@ import numpy as np
 
 from modalhash.datasets.dataset import PARTS, Dataset
 from modalhash.folders import write_json, written_whole
-from modalhash.views import Array, Matrix, is_sparse, missing
+from modalhash.views import Array, Matrix, is_sparse, missing, one_hot
 
 MARKER = "dataset.json"
 _KEY = re.compile(
-    r"(view|raw)\.[^/]+|labels(\.(data|indices|indptr|shape))?|labelled|label_names|ids|titles|split\.[a-z]+"
+    r"(view|raw)\.[^/]+|labels(\.(data|indices|indptr|shape))?|labelled|label_names|ids|titles"
+    r"|split\.[a-z]+|pictures\.(bytes|offsets)"
 )
+_SPARSE = (".data", ".indices", ".indptr", ".shape")
+_PICTURES = (".bytes", ".offsets")
 
 
 def read_dataset(path: str | os.PathLike[str]) -> Dataset:
@@ -39,7 +43,8 @@ def read_dataset(path: str | os.PathLike[str]) -> Dataset:
     try:
         return _assemble(source, arrays)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"{source}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{source}: {error}") from error
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
@@ -73,21 +78,23 @@ def _assemble(source: Path, arrays: Mapping[str, Array]) -> Dataset:
     labels = _matrices(arrays, "").get("labels")
     if labels is not None and "labelled" in arrays:
         labels = _with_gaps(labels, arrays["labelled"])
-    columns = {key: arrays[key].tolist() for key in ("titles", "label_names") if key in arrays}
+    shown = _raw_columns({f"raw.{key}": array for key, array in arrays.items() if key.startswith("pictures.")})
+    columns = {key: _texts(key, arrays[key]) for key in ("titles", "label_names") if key in arrays}
     common: dict[str, Any] = {
-        "name": source.stem,
+        "name": source.resolve().name if source.is_dir() else source.stem,
         "labels": labels,
         "ids": arrays.get("ids"),
         "raw": raw,
         "split": {key.removeprefix("split."): arrays[key] for key in arrays if key.startswith("split.")},
-        "pictures": next((column for column in raw.values() if is_pictures(column)), None),
+        "pictures": next((column for column in (*shown.values(), *raw.values()) if is_pictures(column)), None),
         **columns,
     }
     features: dict[str, Any] = {}
     if source.is_dir() and (source / "features").is_dir():
         from modalhash.features import load_extractor
 
-        features = {folder.name: load_extractor(folder) for folder in sorted((source / "features").iterdir())}
+        folders = sorted(path for path in (source / "features").iterdir() if path.is_dir())
+        features = {folder.name: load_extractor(folder) for folder in folders}
     return with_features(views, features, common, cached=True)
 
 
@@ -105,11 +112,16 @@ def with_features(
     n = next(iter(views.values())).shape[0] if views else len(raw[without[0]])
     draft = Dataset(**{**common, "views": {**views, **{name: np.zeros((n, 1)) for name in without}}})
     made, fitted = dict(views), dict(features)
+    if without and not len(draft.split["train"]):
+        raise ValueError(f"split.train: holds no item, so that nothing can be learned for view {without[0]!r}")
     for name in without:
-        if name in fitted:
-            made[name] = fitted[name].transform(raw[name])
-        else:
-            fitted[name], made[name] = fit_extractor(raw[name], draft.split["train"], cached=cached)
+        try:
+            if name in fitted:
+                made[name] = fitted[name].transform(raw[name])
+            else:
+                fitted[name], made[name] = fit_extractor(raw[name], draft.split["train"], cached=cached)
+        except ValueError as error:
+            raise ValueError(f"raw.{name}: {error}") from error
     return Dataset(**{**common, "views": made, "features": fitted})
 
 
@@ -131,16 +143,22 @@ def is_pictures(column: Sequence[Any]) -> bool:
 def _raw_columns(arrays: Mapping[str, Array]) -> dict[str, list[Any]]:
     raw: dict[str, list[Any]] = {}
     for key in (key for key in arrays if key.startswith("raw.")):
+        if not key.endswith(_PICTURES):
+            raw[key.removeprefix("raw.")] = _texts(key, arrays[key])
+            continue
+        stem = key.rpartition(".")[0]
+        for part in _PICTURES:
+            if stem + part not in arrays:
+                raise ValueError(f"{key}: needs {stem + part} beside it")
         if key.endswith(".bytes"):
-            offsets = arrays.get(f"{key.removesuffix('.bytes')}.offsets")
-            if offsets is None:
-                raise ValueError(f"{key}: needs {key.removesuffix('.bytes')}.offsets beside it")
-            raw[key[len("raw.") : -len(".bytes")]] = split_pictures(key, arrays[key], offsets)
-        elif not key.endswith(".offsets"):
-            if arrays[key].dtype.kind != "U" or arrays[key].ndim != 1:
-                raise TypeError(f"{key}: expected n texts, got {arrays[key].dtype} {arrays[key].shape}")
-            raw[key.removeprefix("raw.")] = arrays[key].tolist()
+            raw[stem.removeprefix("raw.")] = split_pictures(stem, arrays[key], arrays[f"{stem}.offsets"])
     return raw
+
+
+def _texts(key: str, array: Array) -> list[str]:
+    if array.dtype.kind != "U" or array.ndim != 1:
+        raise TypeError(f"{key}: expected n texts, got {array.dtype} {array.shape}")
+    return [str(text) for text in array.tolist()]
 
 
 def split_pictures(key: str, blob: Array, offsets: Array) -> list[bytes]:
@@ -161,16 +179,14 @@ def join_pictures(pictures: Sequence[bytes]) -> dict[str, Array]:
 
 
 def _matrices(arrays: Mapping[str, Array], prefix: str) -> dict[str, Matrix]:
-    names = [key for key in arrays if key.startswith(prefix) and (prefix or key.split(".")[0] == "labels")]
-    matrices: dict[str, Matrix] = {key.removeprefix(prefix): arrays[key] for key in names if not _is_part(key)}
-    for key in names:
-        if key.endswith(".data"):
-            matrices[key.removeprefix(prefix).removesuffix(".data")] = _sparse(key.removesuffix(".data"), arrays)
+    matrices: dict[str, Matrix] = {}
+    for key in (key for key in arrays if key.startswith(prefix) and (prefix or key.split(".")[0] == "labels")):
+        if key.endswith(_SPARSE):
+            stem = key.rpartition(".")[0]
+            matrices[stem.removeprefix(prefix)] = _sparse(stem, arrays)
+        else:
+            matrices[key.removeprefix(prefix)] = arrays[key]
     return matrices
-
-
-def _is_part(key: str) -> bool:
-    return key.endswith((".data", ".indices", ".indptr", ".shape"))
 
 
 def _sparse(key: str, arrays: Mapping[str, Array]) -> Matrix:
@@ -189,34 +205,64 @@ def _sparse(key: str, arrays: Mapping[str, Array]) -> Matrix:
 
 
 def _with_gaps(labels: Matrix, labelled: Array) -> Matrix:
-    n = labels.shape[0]
+    n = labels.shape[0] if labels.ndim else 0
     if labelled.dtype != bool or labelled.shape != (n,):
         raise ValueError(f"labelled: expected ({n},) bool, got {labelled.dtype} {labelled.shape}")
     if labelled.all():
         return labels
+    if labels.ndim == 1:  # classes: what stands in rows that are not labelled is no class
+        classes = one_hot(labels[labelled])
+        full = np.full((n, classes.shape[1]), np.nan, dtype=np.float32)
+        full[labelled] = classes
+        return full
     full = (labels.toarray() if is_sparse(labels) else np.asarray(labels)).astype(np.float32)
     full[~labelled] = np.nan
     return full
 
 
 def write_dataset(data: Dataset, folder: str | os.PathLike[str]) -> None:
-    """Write a data set as a folder that `read_dataset` reads, whole or not at all."""
-    arrays: dict[str, Any] = {"ids": data.ids}
-    for name, matrix in data.views.items():
-        arrays |= _matrix_arrays(f"view.{name}", matrix)
-    if data.labels is not None:
-        arrays |= _label_arrays(data.labels)
-    arrays |= {key: np.array(column, dtype=np.str_) for key, column in _text_columns(data).items()}
-    for name, column in data.raw.items():
-        if is_pictures(column):
-            arrays |= {f"raw.{name}.{part}": array for part, array in join_pictures(column).items()}
-    arrays |= {f"split.{part}": data.split[part] for part in PARTS}
+    """Write a data set as a folder that `read_dataset` reads, whole or not at all.
+
+    Raises ValueError for what such files cannot hold: a text that ends in a NUL character, and a view whose name ends
+    as the parts of an array do (`.data`, `.bytes`, ...).
+    """
+    arrays = _arrays(data)
     with written_whole(folder, marker=MARKER) as temporary:
         for key, array in arrays.items():
             np.save(temporary / f"{key}.npy", np.asarray(array), allow_pickle=False)
         for name, extractor in data.features.items():
             extractor.save(temporary / "features" / name)
         write_json(temporary / MARKER, {"format": 1, "name": data.name, "n": len(data), "checksum": data.checksum})
+
+
+def _arrays(data: Dataset) -> dict[str, Any]:
+    for name in (*data.views, *data.raw):
+        if name.endswith(_SPARSE + _PICTURES):
+            raise ValueError(f"view {name!r}: a name in a file must not end in {name[name.rindex('.') :]!r}")
+    arrays: dict[str, Any] = {"ids": data.ids}
+    for name, matrix in data.views.items():
+        arrays |= _matrix_arrays(f"view.{name}", matrix)
+    if data.labels is not None:
+        arrays |= _label_arrays(data.labels)
+    arrays |= {key: _text_array(key, column) for key, column in _text_columns(data).items()}
+    for key, pictures in _picture_columns(data).items():
+        arrays |= {f"{key}.{part}": array for part, array in join_pictures(pictures).items()}
+    return arrays | {f"split.{part}": data.split[part] for part in PARTS}
+
+
+def _picture_columns(data: Dataset) -> dict[str, Sequence[bytes]]:
+    raw = {f"raw.{name}": column for name, column in data.raw.items() if is_pictures(column)}
+    first = next(iter(raw.values()), None)
+    if data.pictures is None or (first is not None and list(data.pictures) == list(first)):
+        return raw
+    return raw | {"pictures": data.pictures}
+
+
+def _text_array(key: str, column: Sequence[str]) -> Array:
+    for i, text in enumerate(column):
+        if text.endswith("\0"):  # numpy pads texts with these and cuts them off again
+            raise ValueError(f"{key}: text {i} ends in a NUL character, which cannot be kept")
+    return np.array(column, dtype=np.str_)
 
 
 def _text_columns(data: Dataset) -> dict[str, Sequence[str]]:

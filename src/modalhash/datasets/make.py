@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from modalhash.datasets.dataset import PARTS, Dataset, random_split
 from modalhash.datasets.files import with_features
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif"}  # what an extractor opens
 COLUMNS = {
     "picture": ("picture", "image", "file", "filename", "file_name", "path"),
     "text": ("text", "caption", "captions", "description", "name", "title"),
@@ -47,9 +47,9 @@ def make_dataset(
 
     The table has a header; its columns are found by name: picture (a path inside the folder; needed), text or
     caption, and optionally labels (separated by | or ;), id, title, split (train, validation, query or database).
-    Rows that name one picture are one item: their texts are joined, their labels united.  An empty text is a
-    missing view.
-    Without a table the words of the file name are the text and the folder is the label.
+    Rows that name one picture are one item: their texts are joined, their labels united, the first id, title and
+    split count.  An empty text is a missing view; an item without an id gets the name of its picture.
+    Without a table the words of the file name are the text and the folder is the label; hidden files are left out.
     `query` and `validation` are shares for the random split where the table has none.
     Raises ValueError or FileNotFoundError that name the file and the line.
     """
@@ -61,15 +61,15 @@ def make_dataset(
         raise ValueError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
     names, rows = list(items), list(items.values())
     labels, label_names = _label_matrix([item.labels for item in rows])
-    ids = [item.id or Path(name).as_posix() for name, item in items.items()]
+    ids = _ids(items)
     common: dict[str, Any] = {
-        "name": folder.name,
+        "name": folder.resolve().name,
         "labels": labels,
         "label_names": label_names,
         "ids": np.array(ids),
         "titles": [item.title or (item.texts or [Path(name).stem])[0] for name, item in items.items()],
         "raw": {
-            "image": [(folder / name).read_bytes() for name in names],
+            "image": [_content(folder / name) for name in names],
             "text": [" ".join(item.texts) for item in rows],
         },
         "split": _split([item.split for item in rows], query, validation, seed),
@@ -77,13 +77,43 @@ def make_dataset(
     common["pictures"] = common["raw"]["image"]
     if not any(common["raw"]["text"]):
         del common["raw"]["text"]
-    return with_features({}, {}, common)
+    try:
+        return with_features({}, {}, common)
+    except ValueError:
+        _check_pictures([folder / name for name in names])  # if a picture is at fault, its file is named
+        raise
+
+
+def _content(file: Path) -> bytes:
+    content = file.read_bytes()
+    if not content:  # would stand for a missing picture
+        raise ValueError(f"{file}: is empty, expected a picture")
+    return content
+
+
+def _check_pictures(files: Sequence[Path]) -> None:
+    """Raise ValueError for the first picture that cannot be opened."""
+    from modalhash.features import GradientColour
+
+    for file in files:
+        GradientColour().describe([file])
+
+
+def _ids(items: Mapping[str, _Item]) -> list[str]:
+    owner: dict[str, str] = {}
+    for name, item in items.items():
+        id_ = item.id or name
+        if id_ in owner:
+            raise ValueError(f"id {id_!r}: pictures {owner[id_]!r} and {name!r} share it; ids must be unique")
+        owner[id_] = name
+    return list(owner)
 
 
 def _items_from_names(folder: Path) -> dict[str, _Item]:
     items = {}
-    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
-        name = file.relative_to(folder)
+    for name in sorted(path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+        if any(part.startswith(".") for part in name.parts) or not (folder / name).is_file():
+            continue
         words = " ".join(word for word in name.stem.replace("-", " ").replace("_", " ").split() if not word.isdigit())
         labels = [name.parts[0]] if len(name.parts) > 1 else []
         items[name.as_posix()] = _Item([words] if words else [], labels, title=words)
@@ -96,12 +126,14 @@ def _items_from_table(folder: Path, table: Path) -> dict[str, _Item]:
     items: dict[str, _Item] = {}
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
-            rows = csv.DictReader(stream, delimiter="\t" if table.suffix == ".tsv" else ",")
+            delimiter = "\t" if table.suffix.lower() == ".tsv" else ","
+            rows = csv.DictReader(stream, delimiter=delimiter)
             columns = _find_columns(table, rows.fieldnames or [])
             for row in rows:
-                _add_row(
-                    folder, f"{table}: line {rows.line_num}", {use: row[name] for use, name in columns.items()}, items
-                )
+                where = f"{table}: line {rows.line_num}"
+                if None in row:
+                    raise ValueError(f"{where}: more values than columns; a text with {delimiter!r} in it needs quotes")
+                _add_row(folder, where, {use: row[name] for use, name in columns.items()}, items)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{table}: is not a readable table in UTF-8 ({error})") from error
     return items
@@ -123,13 +155,7 @@ def _find_columns(table: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _add_row(folder: Path, where: str, row: Mapping[str, str | None], items: dict[str, _Item]) -> None:
-    name = (row["picture"] or "").strip()
-    inside = (folder / name).resolve()
-    if not name or not inside.is_relative_to(folder.resolve()):
-        raise ValueError(f"{where}: {name!r} is not a picture inside {folder}")
-    if not inside.is_file():
-        raise FileNotFoundError(f"{where}: picture {name!r} not found in {folder}")
-    item = items.setdefault(name, _Item())
+    item = items.setdefault(_picture_name(folder, where, (row["picture"] or "").strip()), _Item())
     values = {use: (value or "").strip() for use, value in row.items()}
     if values.get("text"):
         item.texts.append(values["text"])
@@ -138,6 +164,16 @@ def _add_row(folder: Path, where: str, row: Mapping[str, str | None], items: dic
     item.split = item.split or values.get("split", "").lower()
     if item.split and item.split not in PARTS:
         raise ValueError(f"{where}: unknown split {item.split!r}; known: {', '.join(PARTS)}")
+
+
+def _picture_name(folder: Path, where: str, given: str) -> str:
+    """The path of a picture below the folder, the same for every way to write it (a.png, ./a.png)."""
+    name = Path(os.path.relpath(folder / given, folder))
+    if not given or name.parts[:1] == ("..",):
+        raise ValueError(f"{where}: {given!r} is not a picture inside {folder}")
+    if not (folder / name).is_file():
+        raise FileNotFoundError(f"{where}: picture {given!r} not found in {folder}")
+    return name.as_posix()
 
 
 def _label_matrix(labels: Sequence[Sequence[str]]) -> tuple[NDArray[np.uint8] | None, list[str] | None]:

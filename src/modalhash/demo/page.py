@@ -40,7 +40,7 @@ def write_page(
         queries=f"{len(data.split['query']):,}",
         bits=n_bits,
         bytes=-(-n_bits // 8),
-        seeds=seeds,
+        seeds=seeds_text(seeds),
         table=_table(rows),
         searches="\n".join(_search(answer, data, n_bits) for answer in answers),
     )
@@ -49,6 +49,11 @@ def write_page(
     draft.write_text(html, encoding="utf8")
     os.replace(draft, path)
     return path
+
+
+def seeds_text(seeds: int) -> str:
+    """How many seeds, as text."""
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

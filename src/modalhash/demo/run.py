@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -10,14 +11,16 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from modalhash.catalog import make
-from modalhash.collection import from_dataset
+from modalhash.collection import FILE, from_dataset
 from modalhash.datasets import load_dataset
 from modalhash.datasets.dataset import Dataset
-from modalhash.demo.page import Answer, write_page
+from modalhash.demo.page import Answer, seeds_text, write_page
 from modalhash.evaluation.crossview import evaluate
+from modalhash.folders import check_target
 from modalhash.hasher import Hasher
 from modalhash.index import Index
 
@@ -36,8 +39,9 @@ EXAMPLES = ("pineapple", "violin", "motor boat")  # titles of the pictures that 
 def run_demo(out: Path, lengths: Sequence[int], seeds: int, *, quiet: bool = False) -> dict[str, Any]:
     """Run the demo into the folder `out` and return its table, answers and files; prints unless `quiet`."""
     console = Console(quiet=quiet)
+    check_target(out / "collection", FILE)
     started = time.perf_counter()
-    console.print("Reading 1,562 pictures and their words …")
+    console.print("Reading pictures and their words …")
     data = load_dataset("emoji")
     rows = compare(data, lengths, seeds, console)
     console.print(table_of(rows, seeds))
@@ -46,12 +50,14 @@ def run_demo(out: Path, lengths: Sequence[int], seeds: int, *, quiet: bool = Fal
     answers = answer_searches(data, hasher)
     for answer in answers:
         names = [str(data.titles[i]) for i, _ in answer.found[:6]] if data.titles is not None else []
-        console.print(f"[bold]{answer.caption}[/bold]: {', '.join(names)}", highlight=False)
+        console.print(f"[bold]{escape(answer.caption)}[/bold]: {escape(', '.join(names))}", highlight=False)
     from_dataset(out / "collection", hasher, data)
     page = write_page(out / "index.html", data, rows, answers, hasher.n_bits, seeds)
     seconds = time.perf_counter() - started
-    console.print(f"\nDone in {seconds:.0f} s. Open [bold]{page}[/bold]; or search yourself:", highlight=False)
-    console.print(f'  {Path(sys.argv[0])} search {out / "collection"} --text "red flower" -k 5', highlight=False)
+    console.print(f"\nDone in {seconds:.0f} s. The page: {page}", markup=False, highlight=False, soft_wrap=True)
+    console.print("To search yourself:")
+    command = f'  {shlex.quote(sys.argv[0])} search {shlex.quote(str(out / "collection"))} --text "red flower" -k 5'
+    console.print(command, markup=False, highlight=False, soft_wrap=True)
     return {
         "rows": rows,
         "answers": [_plain(answer, data) for answer in answers],
@@ -95,7 +101,7 @@ def measure(data: Dataset, name: str, n_bits: int, seeds: int) -> dict[str, Any]
 
 def table_of(rows: Sequence[dict[str, Any]], seeds: int) -> Table:
     """The comparison as a table for the terminal."""
-    caption = f"mAP over the full ranking, relevant = same group, {seeds} seeds (mean ± sd); database codes encoded"
+    caption = f"mAP over the full ranking, relevant = same group, {seeds_text(seeds)} (± sd); database codes encoded"
     table = Table(title="Learned codes against training-free codes", caption=caption)
     for column in ("system", "bits", "bytes/item", "image → text", "text → image", "fit s"):
         table.add_column(column, justify="left" if column == "system" else "right")

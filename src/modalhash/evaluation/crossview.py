@@ -15,8 +15,19 @@ from modalhash.metrics import RetrievalResult
 
 def directions(data: Dataset, hasher: Hasher, *, same: bool = False) -> list[tuple[str, str]]:
     """Ordered pairs (query view, database view) of the fitted views that the data has; `same` adds view to itself."""
-    views = [name for name in hasher.widths_ if name in data.views]
+    views = shared_views(hasher, data)
     return [(a, b) for a, b in product(views, views) if same or a != b or len(views) == 1]
+
+
+def shared_views(hasher: Hasher, data: Dataset) -> list[str]:
+    """Names of the fitted views that the data has; ValueError if there is none."""
+    views = [name for name in hasher.widths_ if name in data.views]
+    if not views:
+        raise ValueError(
+            f"{data.name}: has the views {', '.join(map(repr, data.views))}, "
+            f"the model knows {', '.join(map(repr, hasher.widths_))}"
+        )
+    return views
 
 
 def evaluate(
@@ -33,7 +44,8 @@ def evaluate(
     An item is relevant when it shares a label.  Items that lack the view are left out on their side.  Conventions
     are further fields of the Protocol.  With queries from `validation`, the database is the training part, so that
     no query is in it.
-    Raises ValueError for data without labels or without queries.
+    Queries and items without a label known (a NaN row) are left out, too.
+    Raises ValueError for data without labels or without queries, and for a view that no item of a side has.
     """
     shared: dict[str, Any] = {"queries": queries, "cuts": tuple(cuts), **conventions}
     return {

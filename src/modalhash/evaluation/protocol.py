@@ -18,7 +18,7 @@ from modalhash.index.memory import Queries
 from modalhash.metrics import RetrievalResult, SharedLabels, retrieval
 from modalhash.metrics.gains import Gain
 from modalhash.metrics.retrieval import Denominator, Empty, Ties
-from modalhash.views import Matrix, missing
+from modalhash.views import Matrix, check_labels, missing
 
 CHOICES = {
     "queries": ("query", "validation"),
@@ -176,10 +176,15 @@ def relevant_labels(data: Dataset, protocol: Protocol) -> Matrix:
     return data.labels[:, columns]
 
 
+def labelled(data: Dataset) -> NDArray[np.bool_]:
+    """Items whose labels are known (no NaN row), (n,)."""
+    return check_labels(data.labels, len(data))[1]
+
+
 def with_views(
     data: Dataset, part: str, hasher: Hasher, views: Sequence[str]
 ) -> tuple[NDArray[np.int64], dict[str, Matrix]]:
-    """Positions (m,) of a part of the split, without the items that lack all of the views, and their views."""
+    """Positions (m,) of a part, without items that lack all of the views or are not labelled, and their views."""
     if not len(data.split[part]):
         raise ValueError(
             f"{data.name}: has no {part} items; its split is { ({k: len(v) for k, v in data.split.items()}) }"
@@ -190,9 +195,9 @@ def with_views(
             raise ValueError(f"{data.name}: has no view {name!r}; its views: {', '.join(map(repr, data.views))}")
     rows = data.split[part]
     matrices = {name: data.views[name][rows] for name in names}
-    has = ~np.all([missing(matrix) for matrix in matrices.values()], axis=0)
+    has = ~np.all([missing(matrix) for matrix in matrices.values()], axis=0) & labelled(data)[rows]
     if not has.any():
-        raise ValueError(f"{data.name}: no {part} item has the view {' or '.join(map(repr, names))}")
+        raise ValueError(f"{data.name}: no labelled {part} item has the view {' or '.join(map(repr, names))}")
     if has.all():
         return rows, matrices
     return rows[has], {name: matrix[has] for name, matrix in matrices.items()}

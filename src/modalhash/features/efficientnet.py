@@ -63,7 +63,8 @@ class EfficientNetLite0(Extractor):
     def _pixels(self, source: Any, name: str) -> F32:
         picture = open_picture(source, name=name, size=SIZE, max_pixels=self.max_pixels)
         values = np.asarray(picture, dtype=np.float32) / np.float32(255)
-        return ((values - np.array(MEAN, np.float32)) / np.array(SPREAD, np.float32)).transpose(2, 0, 1)
+        scaled = np.asarray((values - np.array(MEAN)) / np.array(SPREAD), dtype=np.float32)
+        return scaled.transpose(2, 0, 1)
 
     def _loaded(self) -> Any:
         """The network; kept, for it takes longer to load than to use."""
