@@ -91,9 +91,9 @@ def test_items_whose_labels_are_unknown_are_left_out() -> None:
     ("changes", "message"),
     [
         ({"labels": None}, "small: has no labels"),
-        ({"split": {}}, "small: has no query items; its split is query 0, database 80"),
+        ({"split": {}}, "small: has no query items; its split is train 80, validation 0, query 0, database 80"),
         ({"split": {"query": np.arange(80), "train": []}}, "small: has no database items"),
-        ({"views": {"image": np.full((80, 40), np.nan)}}, "small: no labelled query item has view 'image'"),
+        ({"views": {"image": np.full((80, 40), np.nan)}}, "small: no labelled query item has the view 'image'"),
     ],
 )
 def test_data_that_cannot_be_measured_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -163,7 +163,7 @@ def test_data_that_cannot_be_measured_is_refused() -> None:
         evaluate(HASHER, DATA, dataclasses.replace(WAY, query_views=("audio",)))
     views = {**DATA.views, "image": np.array(DATA.views["image"])}
     views["image"][DATA.split["query"]] = np.nan
-    with pytest.raises(ValueError, match="no query item has the view 'image'"):
+    with pytest.raises(ValueError, match="no labelled query item has the view 'image'"):
         evaluate(HASHER, Dataset(name="gap", views=views, labels=DATA.labels, split=DATA.split), WAY)
 
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.datasets.dataset import Dataset
+from modalhash.datasets.dataset import PARTS, Dataset
 from modalhash.hasher import Hasher, check_integer
 from modalhash.index import Index
 from modalhash.index.memory import Queries
@@ -186,9 +186,8 @@ def with_views(
 ) -> tuple[NDArray[np.int64], dict[str, Matrix]]:
     """Positions (m,) of a part, without items that lack all of the views or are not labelled, and their views."""
     if not len(data.split[part]):
-        raise ValueError(
-            f"{data.name}: has no {part} items; its split is { ({k: len(v) for k, v in data.split.items()}) }"
-        )
+        counts = ", ".join(f"{name} {len(data.split[name])}" for name in PARTS)
+        raise ValueError(f"{data.name}: has no {part} items; its split is {counts}")
     names = list(views) or [name for name in hasher.widths_ if name in data.views]
     for name in names:
         if name not in data.views:
