@@ -1,4 +1,4 @@
-"""Make the tables of the docs from result files: `python tools/make_tables.py [--check]`.
+"""Make the tables of the docs and the README from result files: `python tools/make_tables.py [--check]`.
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
 benchmarks/results/NAME/*.json and from nothing else.  With --check nothing is written, and the exit code is 1 if a page
@@ -38,7 +38,9 @@ def main() -> None:
     options = parser.parse_args()
     differ = []
     try:
-        for page in sorted(options.docs.rglob("*.md")):
+        for page in [*sorted(options.docs.rglob("*.md")), options.docs.parent / "README.md"]:
+            if not page.is_file():
+                continue
             old = page.read_text(encoding="utf8")
             new = MARKED.sub(lambda m: f"{m[1]}{table_text(options.results / m[2])}\n{m[4]}", old)
             if new != old:
@@ -49,7 +51,7 @@ def main() -> None:
         sys.stderr.write(f"make_tables: {error}\n")
         raise SystemExit(2) from None
     for page in differ:
-        sys.stdout.write(f"{page.relative_to(options.docs)}: {'differs' if options.check else 'written'}\n")
+        sys.stdout.write(f"{page.relative_to(options.docs.parent)}: {'differs' if options.check else 'written'}\n")
     raise SystemExit(1 if options.check and differ else 0)
 
 

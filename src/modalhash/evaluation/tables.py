@@ -104,6 +104,14 @@ def both_ways(**fields: Any) -> tuple[Protocol, Protocol]:
 
 
 TABLES = {
+    "emoji": Table(
+        title="Search across pictures and words on the shipped pack",
+        sources=(Source(name="emoji", label="emoji"),),
+        systems=("A2LH", "ACQH", "CCAITQ", "ITQ", "PCASign", "LSH"),
+        bits=(16, 32, 64),
+        seeds=3,
+        protocols=both_ways(),
+    ),
     "wiki-acqh": Table(
         title="ACQH on wiki: mAP over the full ranking, learned and encoded database codes",
         sources=(Source(name="wiki", label="Wiki"),),
