@@ -67,8 +67,8 @@ def test_pixels_are_those_that_the_network_was_trained_on() -> None:
     colours.paste((255, 127, 0), (0, 10, 30, 20))  # the lower half
     pixels = EfficientNetLite0()._pixels(colours, "colours")
     assert pixels.shape == (3, 224, 224) and pixels.dtype == np.float32
-    np.testing.assert_array_equal(pixels[:, 5, 200], np.float32([0, -127 / 128, 1]))
-    np.testing.assert_array_equal(pixels[:, 200, 5], np.float32([1, 0, -127 / 128]))
+    np.testing.assert_array_equal(pixels[:, 5, 200], [0, -127 / 128, 1])
+    np.testing.assert_array_equal(pixels[:, 200, 5], [1, 0, -127 / 128])
 
 
 @installed
