@@ -20,6 +20,7 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/make_tables.py --check
 
 docs: .venv/docs
 	$(BIN)/mkdocs build --strict

@@ -82,6 +82,8 @@ def test_every_input_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [entry_key(extractor, ["ab", "c"], [0, 1]) for extractor in extractors]
     others: list[tuple[list[Any], list[int]]] = [
         (["a", "bc"], [0, 1]),
+        (["astr:b", "c"], [0, 1]),
+        (["a", "bstr:c"], [0, 1]),
         (["c", "ab"], [0, 1]),
         (["ab", "c", ""], [0, 1]),
         (["ab", "c"], [1, 0]),

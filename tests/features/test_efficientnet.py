@@ -63,10 +63,12 @@ def test_parameters_and_input_are_checked() -> None:
 def test_pixels_are_those_that_the_network_was_trained_on() -> None:
     from PIL import Image
 
-    grey = EfficientNetLite0()._pixels(Image.new("RGB", (30, 20), (124, 0, 255)), "grey")
-    assert grey.shape == (3, 224, 224) and grey.dtype == np.float32
-    expected = [(124 / 255 - 0.485) / 0.229, -0.456 / 0.224, (1 - 0.406) / 0.225]
-    np.testing.assert_allclose(grey[:, 5, 5], expected, atol=1e-6)
+    colours = Image.new("RGB", (30, 20), (127, 0, 255))
+    colours.paste((255, 127, 0), (0, 10, 30, 20))  # the lower half
+    pixels = EfficientNetLite0()._pixels(colours, "colours")
+    assert pixels.shape == (3, 224, 224) and pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels[:, 5, 200], [0, -127 / 128, 1])
+    np.testing.assert_array_equal(pixels[:, 200, 5], [1, 0, -127 / 128])
 
 
 @installed

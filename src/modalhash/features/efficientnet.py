@@ -19,7 +19,7 @@ F32 = NDArray[np.float32]
 
 WIDTH, SIZE = 1280, 224
 BLOCK = 8  # pictures that the network sees at once, always; a shorter block is filled up with zeros
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, red, green, blue
+MEAN, SPREAD = 127, 128  # of a pixel's values, as in the network's training; ImageNet's own means find less here
 WEIGHTS = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # SHA-256 of the file
 
 
@@ -62,9 +62,8 @@ class EfficientNetLite0(Extractor):
 
     def _pixels(self, source: Any, name: str) -> F32:
         picture = open_picture(source, name=name, size=SIZE, max_pixels=self.max_pixels)
-        values = np.asarray(picture, dtype=np.float32) / np.float32(255)
-        scaled = np.asarray((values - np.array(MEAN)) / np.array(SPREAD), dtype=np.float32)
-        return scaled.transpose(2, 0, 1)
+        values = np.asarray(picture, dtype=np.float32)
+        return np.asarray(((values - MEAN) / SPREAD).transpose(2, 0, 1), dtype=np.float32)
 
     def _loaded(self) -> Any:
         """The network; kept, for it takes longer to load than to use."""
