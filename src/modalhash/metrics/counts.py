@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.views import Array
+from modalhash.views import Array, blocks
 
 F64 = NDArray[np.float64]
 
@@ -139,13 +139,12 @@ def expected_ap_over_hits(n: F64, r: F64, cut: int) -> F64:
     whole = np.where(np.arange(n.shape[1])[None] < group[:, None], n, 0)
     complete = precision_sum(before(n), before(r), n, r, whole).sum(axis=1)
     result = np.zeros(len(n))
-    low, high = np.maximum(0, s - (n_b - r_b)), np.minimum(r_b, s)  # the support of the hits in the last group
-    for x in range(int(high.max(initial=0)) + 1):
-        q = np.flatnonzero((low <= x) & (x <= high))
-        hits = P[q] + x
-        inner = precision_sum(N[q], P[q], s[q], np.full(len(q), float(x)), s[q])
-        value = np.divide(complete[q] + inner, hits, out=np.zeros(len(q)), where=hits > 0)
-        result[q] += hypergeometric(np.full(len(q), float(x)), n_b[q], r_b[q], s[q]) * value
+    N, P, n_b, r_b, s, complete = (values[:, None] for values in (N, P, n_b, r_b, s, complete))
+    for some in blocks(int(np.minimum(r_b, s).max(initial=0)) + 1, 64):
+        x = np.arange(some.start, some.stop, dtype=np.float64)[None]  # hits in the last group
+        inner = precision_sum(*np.broadcast_arrays(N, P, s, np.minimum(x, s), s))
+        value = np.divide(complete + inner, P + x, out=np.zeros_like(inner), where=P + x > 0)
+        result += (hypergeometric(x, n_b, r_b, s) * value).sum(axis=1)
     return result
 
 
