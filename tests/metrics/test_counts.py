@@ -19,11 +19,10 @@ from modalhash.metrics.counts import (
     cut_group,
     expected_ap_first,
     expected_hits,
-    groups_by_position,
     harmonic,
     hypergeometric,
-    level_counts,
     places_before_cut,
+    tie_counts,
 )
 
 Groups = list[tuple[int, int]]  # (items, relevant items) of each tie group, nearest first
@@ -137,23 +136,18 @@ def test_other_denominators_and_cuts_are_refused() -> None:
 
 def test_counts_of_groups() -> None:
     rng = np.random.default_rng(0)
-    groups, levels = rng.integers(0, 5, (7, 40)), rng.integers(0, 3, (7, 40))
+    groups, levels, gains = rng.integers(0, 5, (7, 40)), rng.integers(0, 3, (7, 40)), np.array([0, 1.5, 4])
     kept = groups.copy()
-    counts = level_counts(groups, levels, 6, 3)
-    assert counts.shape == (7, 6, 3)
-    for q, g, level in np.ndindex(7, 6, 3):
-        assert counts[q, g, level] == ((groups[q] == g) & (levels[q] == level)).sum()
+    counts = tie_counts(groups, levels, 6, gains)
+    assert counts.items.shape == counts.hits.shape == counts.gained.shape == (7, 6)
+    for q, g in np.ndindex(7, 6):
+        inside = levels[q][groups[q] == g]
+        assert counts.items[q, g] == len(inside)
+        assert counts.hits[q, g] == (inside > 0).sum()
+        assert counts.gained[q, g] == gains[inside].sum()
+    assert counts.levels.tolist() == [[(row == level).sum() for level in range(3)] for row in levels]
     np.testing.assert_array_equal(groups, kept)
-    items = counts.sum(axis=2).astype(float)
-    np.testing.assert_array_equal(before(items)[:, 1:], np.cumsum(items, axis=1)[:, :-1])
-
-
-def test_ranks_keep_the_order_of_the_database() -> None:
-    distances = np.random.default_rng(0).integers(0, 4, (5, 300))
-    ranks = groups_by_position(distances)
-    for row, rank in zip(distances, ranks, strict=True):
-        order = sorted(range(300), key=lambda i: (row[i], i))
-        assert [int(rank[i]) for i in order] == list(range(300))
+    np.testing.assert_array_equal(before(counts.items)[:, 1:], np.cumsum(counts.items, axis=1)[:, :-1])
 
 
 def test_cuts_fall_into_groups() -> None:

@@ -110,9 +110,10 @@ def column_marks(matrix: Matrix, rows: NDArray[np.bool_]) -> list[set[bytes]]:
     csc = matrix.tocsc() if is_sparse(matrix) else None
     for columns in blocks(matrix.shape[1] if rows.any() else 0, COLUMNS):
         values = (matrix[:, columns] if csc is None else csc[:, columns].toarray())[rows]
-        patterns = np.stack([values != 0, values > values.min(axis=0)]).T  # (columns, rows, 2)
-        bits = np.packbits(patterns, axis=1)
-        varies = np.asarray(patterns.any(axis=1) & ~patterns.all(axis=1))
-        for kept, several in zip(varies, bits, strict=True):
-            marks.append({_digest(several[:, i].tobytes()) for i in np.flatnonzero(kept)})
+        patterns = [values != 0, values > values.min(axis=0)]
+        bits = [np.ascontiguousarray(np.packbits(pattern, axis=0).T) for pattern in patterns]
+        varies = [pattern.any(axis=0) & ~pattern.all(axis=0) for pattern in patterns]
+        for column in range(values.shape[1]):
+            kept = [mark[column] for mark, some in zip(bits, varies, strict=True) if some[column]]
+            marks.append({_digest(mark.tobytes()) for mark in kept})
     return marks

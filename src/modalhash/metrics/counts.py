@@ -7,54 +7,47 @@ N and P are the items and the relevant items before a group, n and r those in it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.views import Array
+from modalhash.views import Array, blocks
 
 F64 = NDArray[np.float64]
-Counts: TypeAlias = NDArray[np.int64]
 
 
-def level_counts(groups: NDArray[np.integer], levels: NDArray[np.integer], n_groups: int, n_levels: int) -> Counts:
-    """Items at each (tie group, level of relevance), (queries, n_groups, n_levels) int64.
+@dataclass(frozen=True, eq=False)
+class TieCounts:
+    """What every measure of some queries is made of.
 
-    groups, levels: (queries, items) numbers of the tie group and of the level; level 0 is not relevant.
+    items, hits, gained: items, relevant items and summed gains of each tie group, nearest first, all (queries, groups);
+    levels: items of the whole database at each level of relevance, (queries, levels), level 0 not relevant.
     """
-    queries = len(groups)
+
+    items: F64
+    hits: F64
+    gained: F64
+    levels: F64
+
+
+def tie_counts(
+    groups: NDArray[np.integer], levels: NDArray[np.integer], n_groups: int, gains: NDArray[np.float64]
+) -> TieCounts:
+    """Counts from the number of the tie group and the level of relevance of every item, both (queries, items).
+
+    gains: of each level, (levels,), 0 for level 0.
+    """
+    queries, n_levels = len(groups), len(gains)
     cells = groups.astype(np.intp)  # a copy
     cells *= n_levels
     cells += levels
     cells += np.arange(queries)[:, None] * (n_groups * n_levels)
     counts = np.bincount(cells.ravel(), minlength=queries * n_groups * n_levels)
-    return counts.reshape(queries, n_groups, n_levels)
-
-
-def groups_by_distance(distances: Array) -> tuple[NDArray[np.integer], int]:
-    """Tie groups of equal distances, numbered from the nearest (queries, items), and how many numbers there are.
-
-    Integer distances are their own group numbers; floats are numbered a query, equal floats alike.
-    """
-    if distances.dtype.kind in "iu":
-        return distances, int(distances.max(initial=0)) + 1
-    order = np.argsort(distances, axis=1, kind="stable")
-    values = np.take_along_axis(distances, order, axis=1)
-    numbers = np.zeros(distances.shape, dtype=np.int64)
-    np.cumsum(values[:, 1:] != values[:, :-1], axis=1, out=numbers[:, 1:])
-    groups = np.empty_like(numbers)
-    np.put_along_axis(groups, order, numbers, axis=1)
-    return groups, int(numbers.max(initial=0)) + 1
-
-
-def groups_by_position(distances: Array) -> NDArray[np.int64]:
-    """Rank of every item in the order (distance, position): tie groups of one item each."""
-    order = np.argsort(distances, axis=1, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(distances.shape[1])[None], axis=1)
-    return ranks
+    counts = counts.reshape(queries, n_groups, n_levels).astype(np.float64)
+    items = counts.sum(axis=2)
+    return TieCounts(items, items - counts[:, :, 0], counts @ gains, counts.sum(axis=1))
 
 
 @lru_cache(maxsize=4)
@@ -146,13 +139,12 @@ def expected_ap_over_hits(n: F64, r: F64, cut: int) -> F64:
     whole = np.where(np.arange(n.shape[1])[None] < group[:, None], n, 0)
     complete = precision_sum(before(n), before(r), n, r, whole).sum(axis=1)
     result = np.zeros(len(n))
-    low, high = np.maximum(0, s - (n_b - r_b)), np.minimum(r_b, s)  # the support of the hits in the last group
-    for x in range(int(high.max(initial=0)) + 1):
-        q = np.flatnonzero((low <= x) & (x <= high))
-        hits = P[q] + x
-        inner = precision_sum(N[q], P[q], s[q], np.full(len(q), float(x)), s[q])
-        value = np.divide(complete[q] + inner, hits, out=np.zeros(len(q)), where=hits > 0)
-        result[q] += hypergeometric(np.full(len(q), float(x)), n_b[q], r_b[q], s[q]) * value
+    N, P, n_b, r_b, s, complete = (values[:, None] for values in (N, P, n_b, r_b, s, complete))
+    for some in blocks(int(np.minimum(r_b, s).max(initial=0)) + 1, 64):
+        x = np.arange(some.start, some.stop, dtype=np.float64)[None]  # hits in the last group
+        inner = precision_sum(*np.broadcast_arrays(N, P, s, np.minimum(x, s), s))
+        value = np.divide(complete + inner, P + x, out=np.zeros_like(inner), where=P + x > 0)
+        result += (hypergeometric(x, n_b, r_b, s) * value).sum(axis=1)
     return result
 
 

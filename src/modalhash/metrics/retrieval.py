@@ -16,17 +16,16 @@ from modalhash.codes import BinaryCodes
 from modalhash.hasher import check_integer
 from modalhash.index.memory import Index, Queries
 from modalhash.metrics.counts import (
-    Counts,
+    TieCounts,
     expected_ap_first,
     expected_ap_over_hits,
     expected_hits,
     expected_precision_sum,
-    groups_by_distance,
-    groups_by_position,
-    level_counts,
+    tie_counts,
 )
 from modalhash.metrics.gains import Gain, gain_of, ndcg
 from modalhash.metrics.radius import radius_curves, radius_sums, ratio, within_radius
+from modalhash.metrics.ranks import ranked_counts
 from modalhash.metrics.relevance import SharedLabels, as_relevance
 from modalhash.views import Array, blocks
 
@@ -34,7 +33,7 @@ F64 = NDArray[np.float64]
 Ties = Literal["expected", "position"]
 Denominator = Literal["relevant", "min", "hits", "first"]
 Empty = Literal["exclude", "zero"]
-CELLS = 8_000_000  # distances held at once
+CELLS = 2_000_000  # distances held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,41 +108,32 @@ def retrieval(
     n_radii = index.codes.n_bits + 1 if isinstance(index.codes, BinaryCodes) else 0
     parts: list[dict[str, F64]] = []
     sums: list[dict[str, F64]] = []
-    for rows in blocks(len(queries), max(1, CELLS // (len(index) * (len(gains) if ties == "position" else 1)))):
+    for rows in blocks(len(queries), max(1, CELLS // len(index))):
         distances, levels = index.distances(queries[rows]), truth.rows_graded(rows)
-        counts = _count(distances, levels, ties, len(gains))
+        counts = count(distances, levels, gains, ties)
         parts.append(measures_of(counts, gains, cuts, denominator))
         if n_radii:
-            by_distance = counts if ties == "expected" else _count(distances, levels, "expected", len(gains))
-            items, hits = items_and_hits(by_distance)
-            parts[-1] |= within_radius(items, hits)
+            by_distance = counts if ties == "expected" else count(distances, levels, gains, "expected")
+            parts[-1] |= within_radius(by_distance.items, by_distance.hits)
             kept = parts[-1]["relevant"] > 0 if empty == "exclude" else slice(None)
-            sums.append(radius_sums(items[kept], hits[kept], n_radii))
+            sums.append(radius_sums(by_distance.items[kept], by_distance.hits[kept], n_radii))
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     conventions: dict[str, str] = {"ties": ties, "denominator": denominator, "empty": empty, "gain": gain}
     return _summary(per_query, sums, conventions)
 
 
-def _count(distances: Array, levels: NDArray[np.intp], ties: Ties, n_levels: int) -> Counts:
-    if ties == "position":
-        return level_counts(groups_by_position(distances), levels, distances.shape[1], n_levels)
-    groups, n_groups = groups_by_distance(distances)
-    return level_counts(groups, levels, n_groups, n_levels)
+def count(distances: Array, levels: NDArray[np.intp], gains: F64, ties: Ties) -> TieCounts:
+    """Counts from distances (queries, items), int32 or float32, and levels of relevance; group = Hamming distance."""
+    if ties == "expected" and distances.dtype.kind == "i":  # few distances: no sort
+        return tie_counts(distances, levels, int(distances.max(initial=0)) + 1, gains)
+    return ranked_counts(distances, levels, gains, by_position=ties == "position")
 
 
-def items_and_hits(counts: Counts) -> tuple[F64, F64]:
-    """Items and relevant items in each tie group, (queries, groups), from counts (queries, groups, levels)."""
-    items = counts.sum(axis=2).astype(np.float64)
-    return items, items - counts[:, :, 0]
-
-
-def measures_of(counts: Counts, gains: F64, cuts: Sequence[int], denominator: Denominator) -> dict[str, F64]:
-    """Name -> measure a query, from counts (queries, groups, levels) and the gain of each level, level 0 being 0."""
-    items, hits = items_and_hits(counts)
+def measures_of(counts: TieCounts, gains: F64, cuts: Sequence[int], denominator: Denominator) -> dict[str, F64]:
+    """Name -> measure a query; gains: of each level, level 0 being 0."""
+    items, hits, gained = counts.items, counts.hits, counts.gained
     relevant = hits.sum(axis=1)
-    gained = counts[:, :, 1:] @ gains[1:]
-    levels = counts.sum(axis=1)[:, ::-1].astype(np.float64)
-    ideal = levels, levels * gains[::-1]
+    ideal = counts.levels[:, ::-1], (counts.levels * gains)[:, ::-1]
     measures = {"AP": average_precision(items, hits), "nDCG": ndcg(items, gained, ideal, None)}
     for cut in cuts:
         found = expected_hits(items, hits, cut)
