@@ -155,9 +155,13 @@ class Hasher:
         if not self.verbose:
             yield from range(max_iter)
             return
+        from rich.console import Console
         from rich.progress import track
 
-        yield from track(range(max_iter), description=f"{self.name} {self.n_bits} bits")
+        # on stderr, and gone at the end: a fit that converges early would leave a bar that looks broken off
+        console = Console(stderr=True)
+        label = f"{self.name} {self.n_bits} bits"
+        yield from track(range(max_iter), description=label, console=console, transient=True)
 
     def _warn_not_converged(self, max_iter: int, tolerance: float) -> None:
         warnings.warn(

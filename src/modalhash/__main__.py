@@ -1,0 +1,5 @@
+"""`python -m modalhash` is the command line."""
+
+from modalhash.cli import main
+
+main()
