@@ -160,8 +160,8 @@ class Hasher:
 
         # on stderr, and gone at the end: a fit that converges early would leave a bar that looks broken off
         console = Console(stderr=True)
-        label = f"{self.name} {self.n_bits} bits"
-        yield from track(range(max_iter), description=label, console=console, transient=True)
+        label, hidden = f"{self.name} {self.n_bits} bits", not console.is_terminal
+        yield from track(range(max_iter), description=label, console=console, transient=True, disable=hidden)
 
     def _warn_not_converged(self, max_iter: int, tolerance: float) -> None:
         warnings.warn(
