@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from modalhash.codes import BinaryCodes
 from modalhash.datasets.dataset import Dataset
+from modalhash.evaluation.leaks import leaks
 from modalhash.metrics import RetrievalResult
 from modalhash.quantized import QuantizedCodes
 from modalhash.views import Array, check_labels, is_sparse, missing
@@ -57,6 +59,7 @@ def dataset_facts(data: Dataset) -> dict[str, Any]:
         "views": views,
         "labels": labels,
         "split": split,
+        "findings": [asdict(finding) for finding in leaks(data)],
         "checksum": data.checksum,
     }
 
@@ -76,6 +79,7 @@ def facts_text(facts: Mapping[str, Any]) -> str:
     else:
         lines.append("  labels: none")
     lines.append("  split: " + ", ".join(f"{part} {count}" for part, count in facts["split"].items()))
+    lines += [f"  {finding['severity']}: {finding['message']}" for finding in facts["findings"]]
     lines.append(f"  checksum: {facts['checksum'][:16]}")
     if "out" in facts:
         lines.append(f"written to {facts['out']}")
@@ -108,6 +112,7 @@ def evaluation_facts(results: Mapping[tuple[str, str], RetrievalResult]) -> dict
         "rows": rows,
         "conventions": {**first.conventions, "database_codes": "encoded"},
         "without_relevant": without,
+        "protocols": {f"{a}→{b}": r.protocol for (a, b), r in results.items()},
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+import tracemalloc
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -12,13 +14,15 @@ from numpy.typing import NDArray
 
 from modalhash.metrics import average_precision
 from modalhash.metrics.counts import (
+    at_most,
     before,
     cut_group,
+    expected_ap_first,
     expected_hits,
-    group_counts,
     groups_by_position,
     harmonic,
     hypergeometric,
+    level_counts,
     places_before_cut,
 )
 
@@ -133,11 +137,14 @@ def test_other_denominators_and_cuts_are_refused() -> None:
 
 def test_counts_of_groups() -> None:
     rng = np.random.default_rng(0)
-    groups, relevant = rng.integers(0, 5, (7, 40)), rng.random((7, 40)) < 0.3
-    items, hits = group_counts(groups, relevant, 6)
-    for q in range(7):
-        assert items[q].tolist() == [(groups[q] == g).sum() for g in range(6)]
-        assert hits[q].tolist() == [((groups[q] == g) & relevant[q]).sum() for g in range(6)]
+    groups, levels = rng.integers(0, 5, (7, 40)), rng.integers(0, 3, (7, 40))
+    kept = groups.copy()
+    counts = level_counts(groups, levels, 6, 3)
+    assert counts.shape == (7, 6, 3)
+    for q, g, level in np.ndindex(7, 6, 3):
+        assert counts[q, g, level] == ((groups[q] == g) & (levels[q] == level)).sum()
+    np.testing.assert_array_equal(groups, kept)
+    items = counts.sum(axis=2).astype(float)
     np.testing.assert_array_equal(before(items)[:, 1:], np.cumsum(items, axis=1)[:, :-1])
 
 
@@ -163,6 +170,30 @@ def test_the_hypergeometric_law() -> None:
         x = np.arange(-1, n + 2).astype(float)
         found = hypergeometric(x, np.full_like(x, n), np.full_like(x, r), np.full_like(x, s))
         np.testing.assert_allclose(found, hypergeom(n, r, s).pmf(x), atol=1e-12)
+
+
+def test_chance_of_at_most_some_relevant_items() -> None:
+    from scipy.stats import hypergeom
+
+    for i, n, r in [(0, 5, 2), (3, 12, 5), (4, 12, 5), (5, 12, 5), (-1, 4, 2), (0, 3, 0), (1, 6, 6), (40, 900, 70)]:
+        expected = [float(hypergeom(n, r, t).cdf(i)) for t in range(n + 1)]
+        np.testing.assert_allclose(at_most(i, n, r), expected, atol=1e-12)
+
+
+def test_a_tie_group_of_40000_items_takes_little_time_and_memory() -> None:
+    items, hits = np.array([[1_000.0, 40_000, 500]]), np.array([[100.0, 9_000, 50]])
+    expected_ap_first(items, hits, 3_000)
+    tracemalloc.start()
+    started = time.perf_counter()
+    found = expected_ap_first(items, hits, 3_000)
+    seconds, (_, peak) = time.perf_counter() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 0.5 and peak < 50e6  # a few ms and 6 MB on an idle machine
+    rng, single = np.random.default_rng(0), []
+    for _ in range(40):
+        parts = [rng.permutation(int(n)) < r for n, r in zip(items[0], hits[0], strict=True)]
+        single.append(plain(np.concatenate(parts).astype(int), 3_000)["first"])
+    assert abs(found[0] - np.mean(single)) <= 5 * np.std(single) / np.sqrt(40)
 
 
 def test_harmonic_numbers() -> None:

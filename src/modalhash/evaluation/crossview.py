@@ -1,4 +1,4 @@
-"""Cross-view search on a data set: queries in one view against a database in another."""
+"""Cross-view search on a data set: one protocol a direction."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from itertools import product
 from typing import Any
 
 from modalhash.datasets.dataset import Dataset
+from modalhash.evaluation import protocol
+from modalhash.evaluation.protocol import Protocol
 from modalhash.hasher import Hasher
-from modalhash.index import Index
-from modalhash.metrics import RetrievalResult, SharedLabels, retrieval
-from modalhash.views import Matrix, Views, missing
+from modalhash.metrics import RetrievalResult
 
 
 def directions(data: Dataset, hasher: Hasher, *, same: bool = False) -> list[tuple[str, str]]:
@@ -31,27 +31,12 @@ def evaluate(
     """Measures of every direction: `queries` (a part) in one view against the encoded database in another.
 
     An item is relevant when it shares a label.  Items that lack the view are left out on their side.  Conventions
-    are passed to `metrics.retrieval`.  With queries from `validation`, the database is the training part, so that
+    are further fields of the Protocol.  With queries from `validation`, the database is the training part, so that
     no query is in it.
     Raises ValueError for data without labels or without queries.
     """
-    target = "train" if queries == "validation" else "database"
-    if not len(data.split[queries]):
-        raise ValueError(
-            f"{data.name}: has no {queries} items; its split is { ({k: len(v) for k, v in data.split.items()}) }"
-        )
-    results = {}
-    for source, found in directions(data, hasher, same=same):
-        query_views, query_labels = with_view(data, queries, source)
-        item_views, item_labels = with_view(data, target, found)
-        index = Index.build(hasher.encode(item_views))
-        relevant = SharedLabels(query_labels, item_labels)
-        results[source, found] = retrieval(index, hasher.encode_queries(query_views), relevant, cuts, **conventions)
-    return results
-
-
-def with_view(data: Dataset, part: str, view: str) -> tuple[Views, Matrix]:
-    """One view of a part of the split and its labels, without the items that lack the view."""
-    matrix, labels = data.part(part)[view], data.part_labels(part)
-    has = ~missing(matrix)
-    return {view: matrix[has]}, labels[has]
+    shared: dict[str, Any] = {"queries": queries, "cuts": tuple(cuts), **conventions}
+    return {
+        (a, b): protocol.evaluate(hasher, data, Protocol(query_views=(a,), database_views=(b,), **shared))
+        for a, b in directions(data, hasher, same=same)
+    }

@@ -8,6 +8,7 @@ N and P are the items and the relevant items before a group, n and r those in it
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +16,30 @@ from numpy.typing import NDArray
 from modalhash.views import Array
 
 F64 = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
 
 
-def group_counts(groups: NDArray[np.integer], relevant: NDArray[np.bool_], n_groups: int) -> tuple[F64, F64]:
-    """Items and relevant items in each tie group, both (queries, n_groups), from (queries, items) group numbers."""
+def level_counts(groups: NDArray[np.integer], levels: NDArray[np.integer], n_groups: int, n_levels: int) -> Counts:
+    """Items at each (tie group, level of relevance), (queries, n_groups, n_levels) int64.
+
+    groups, levels: (queries, items) numbers of the tie group and of the level; level 0 is not relevant.
+    """
     queries = len(groups)
-    cells = groups + np.arange(queries, dtype=np.int64)[:, None] * n_groups
-    items = np.bincount(cells.ravel(), minlength=queries * n_groups)
-    hits = np.bincount(cells[relevant], minlength=queries * n_groups)
-    shape = (queries, n_groups)
-    return items.reshape(shape).astype(np.float64), hits.reshape(shape).astype(np.float64)
+    cells = groups.astype(np.intp)  # a copy
+    cells *= n_levels
+    cells += levels
+    cells += np.arange(queries)[:, None] * (n_groups * n_levels)
+    counts = np.bincount(cells.ravel(), minlength=queries * n_groups * n_levels)
+    return counts.reshape(queries, n_groups, n_levels)
 
 
-def groups_by_distance(distances: Array) -> tuple[NDArray[np.int64], int]:
+def groups_by_distance(distances: Array) -> tuple[NDArray[np.integer], int]:
     """Tie groups of equal distances, numbered from the nearest (queries, items), and how many numbers there are.
 
     Integer distances are their own group numbers; floats are numbered a query, equal floats alike.
     """
     if distances.dtype.kind in "iu":
-        return distances.astype(np.int64, copy=False), int(distances.max(initial=0)) + 1
+        return distances, int(distances.max(initial=0)) + 1
     order = np.argsort(distances, axis=1, kind="stable")
     values = np.take_along_axis(distances, order, axis=1)
     numbers = np.zeros(distances.shape, dtype=np.int64)
@@ -57,6 +63,12 @@ def harmonic(n: int) -> Array:
     return np.concatenate([np.zeros(1, np.longdouble), np.cumsum(1 / np.arange(1, n + 1, dtype=np.longdouble))])
 
 
+@lru_cache(maxsize=4)
+def log_factorial(n: int) -> Array:
+    """log 0! … log n! in extended precision, because differences of large neighbours are taken."""
+    return np.concatenate([np.zeros(1, np.longdouble), np.cumsum(np.log(np.arange(1, n + 1, dtype=np.longdouble)))])
+
+
 def before(counts: F64) -> F64:
     """Sums over the groups that come before each group."""
     return np.cumsum(counts, axis=1) - counts
@@ -64,11 +76,14 @@ def before(counts: F64) -> F64:
 
 def precision_sum(N: F64, P: F64, n: F64, r: F64, s: F64) -> F64:
     """E[Σ precision at the relevant items among the first s places of a group] (McSherry & Najork 2008)."""
+    sums = np.zeros(np.shape(r))
+    some = (r > 0) & (s > 0)
+    N, P, n, r, s = (values[some] for values in (N, P, n, r, s))
     ranks = harmonic(int((N + s).max(initial=0)))
     h = (ranks[(N + s).astype(np.int64)] - ranks[N.astype(np.int64)]).astype(np.float64)
-    share = np.divide(r, n, out=np.zeros_like(h), where=n > 0)
-    pairs = np.divide(r - 1, n - 1, out=np.zeros_like(h), where=n > 1)
-    return np.asarray(share * ((P + 1) * h + pairs * (s - (N + 1) * h)))
+    pairs = (r - 1) / np.maximum(n - 1, 1)
+    sums[some] = (r / n) * ((P + 1) * h + pairs * (s - (N + 1) * h))
+    return sums
 
 
 def places_before_cut(n: F64, cut: int | None) -> F64:
@@ -92,20 +107,33 @@ def cut_group(n: F64, cut: int) -> NDArray[np.intp]:
     return np.asarray(np.minimum((np.cumsum(n, axis=1) < cut).sum(axis=1), n.shape[1] - 1))
 
 
-def log_binomial(n: Array, k: Array) -> F64:
-    """log of n over k."""
-    from scipy.special import gammaln
-
-    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+def log_binomial(n: Array, k: Array) -> Array:
+    """log of n over k in extended precision, for integers 0 <= k <= n held as floats."""
+    table = log_factorial(int(np.max(n, initial=0)))
+    whole, part = np.asarray(n).astype(np.intp), np.asarray(k).astype(np.intp)
+    return np.asarray(table[whole] - table[part] - table[whole - part])
 
 
 def hypergeometric(x: Array, n: Array, r: Array, s: Array) -> F64:
     """P(x of the s places drawn from n items, r of them relevant, are relevant); 0 outside the support."""
     inside = (x >= 0) & (x <= r) & (s - x >= 0) & (s - x <= n - r)
     y = np.where(inside, x, np.maximum(0, s - (n - r)))
-    return np.asarray(
-        np.where(inside, np.exp(log_binomial(r, y) + log_binomial(n - r, s - y) - log_binomial(n, s)), 0.0)
-    )
+    logs = log_binomial(r, y) + log_binomial(n - r, s - y) - log_binomial(n, s)
+    return np.where(inside, np.exp(logs.astype(np.float64)), 0.0)
+
+
+def at_most(i: int, n: int, r: int) -> F64:
+    """P(at most i of the first t items are relevant) for t = 0 … n, r of the n being relevant.
+
+    One minus the chance that the relevant item i + 1 has come by place t: a running sum of its chances a place.
+    """
+    if i < 0 or i >= r:
+        return np.full(n + 1, float(i >= 0))
+    place = np.arange(i + 1, n - r + i + 2)  # of the relevant item i + 1: i before it, r - i - 1 after it
+    logs = log_binomial(place - 1, np.full_like(place, i)) + log_binomial(n - place, np.full_like(place, r - i - 1))
+    chance = np.zeros(n + 1)
+    chance[place] = np.exp((logs - log_binomial(np.asarray(n), np.asarray(r))).astype(np.float64))
+    return np.clip(1 - np.cumsum(chance), 0, 1)
 
 
 def expected_ap_over_hits(n: F64, r: F64, cut: int) -> F64:
@@ -118,11 +146,13 @@ def expected_ap_over_hits(n: F64, r: F64, cut: int) -> F64:
     whole = np.where(np.arange(n.shape[1])[None] < group[:, None], n, 0)
     complete = precision_sum(before(n), before(r), n, r, whole).sum(axis=1)
     result = np.zeros(len(n))
-    for x in range(int(np.minimum(r_b, s).max(initial=0)) + 1):
-        inner = precision_sum(N, P, s, np.minimum(x, s), s)
-        hits = P + x
-        value = np.divide(complete + inner, hits, out=np.zeros_like(hits), where=hits > 0)
-        result += hypergeometric(np.full(len(n), float(x)), n_b, r_b, s) * value
+    low, high = np.maximum(0, s - (n_b - r_b)), np.minimum(r_b, s)  # the support of the hits in the last group
+    for x in range(int(high.max(initial=0)) + 1):
+        q = np.flatnonzero((low <= x) & (x <= high))
+        hits = P[q] + x
+        inner = precision_sum(N[q], P[q], s[q], np.full(len(q), float(x)), s[q])
+        value = np.divide(complete[q] + inner, hits, out=np.zeros(len(q)), where=hits > 0)
+        result[q] += hypergeometric(np.full(len(q), float(x)), n_b[q], r_b[q], s[q]) * value
     return result
 
 
@@ -133,12 +163,23 @@ def expected_ap_first(n: F64, r: F64, cut: int) -> F64:
     N, P = before(n)[rows, group], before(r)[rows, group]
     n_b, r_b = n[rows, group], r[rows, group]
     wanted = np.clip(cut - P, 0, r_b)
-    whole = np.where(np.arange(n.shape[1])[None] < group[:, None], n, 0)
+    last = np.where(wanted == r_b, group, group - 1)  # the last group whose relevant items are all wanted
+    whole = np.where(np.arange(n.shape[1])[None] <= last[:, None], n, 0)
     result = precision_sum(before(n), before(r), n, r, whole).sum(axis=1)
-    for q in np.flatnonzero(wanted > 0):
-        place = np.arange(1, n_b[q] + 1)[:, None]  # place j in the group holds its i-th relevant item
-        i = np.arange(1, wanted[q] + 1)[None]
-        chance = (r_b[q] / n_b[q]) * hypergeometric(i - 1, n_b[q] - 1, r_b[q] - 1, place - 1)
-        result[q] += (chance * (P[q] + i) / (N[q] + place)).sum()
+    for q in np.flatnonzero((wanted > 0) & (wanted < r_b)):
+        result[q] += first_precision_sum(N[q], P[q], int(n_b[q]), int(r_b[q]), int(wanted[q]))
     found = np.minimum(r.sum(axis=1), cut)
     return np.asarray(np.divide(result, found, out=np.zeros_like(result), where=found > 0))
+
+
+def first_precision_sum(N: float, P: float, n: int, r: int, wanted: int) -> float:
+    """E[Σ precision at the first `wanted` of a group's r > wanted relevant items], in time and memory O(n).
+
+    Place j holds a relevant item with chance r / n; X, the relevant items before it, is hypergeometric, and
+    E[(P + 1 + X) 1{X < wanted}] splits by x C(r-1, x) = (r-1) C(r-2, x-1) into two distribution functions.
+    """
+    j = np.arange(1, n + 1)
+    plain = (P + 1) * at_most(wanted - 1, n - 1, r - 1)
+    shifted = (r - 1) / (n - 1) * (j[1:] - 1) * at_most(wanted - 2, n - 2, r - 2)
+    plain[1:] += shifted
+    return float(r / n * (plain / (N + j)).sum())

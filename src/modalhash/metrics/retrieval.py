@@ -1,4 +1,7 @@
-"""Measures of a ranking: AP and AP@K with every convention named, precision and recall at K; exact over ties."""
+"""Measures of a ranking: AP, precision, recall, nDCG and curves by radius, every convention named; exact over ties.
+
+Distances and relevance become counts per (query, tie group, level), and every measure is a function of the counts.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from modalhash.codes import BinaryCodes
 from modalhash.hasher import check_integer
 from modalhash.index.memory import Index, Queries
 from modalhash.metrics.counts import (
+    Counts,
     expected_ap_first,
     expected_ap_over_hits,
     expected_hits,
     expected_precision_sum,
-    group_counts,
     groups_by_distance,
     groups_by_position,
+    level_counts,
 )
+from modalhash.metrics.gains import Gain, gain_of, ndcg
+from modalhash.metrics.radius import radius_curves, radius_sums, ratio, within_radius
 from modalhash.metrics.relevance import SharedLabels, as_relevance
 from modalhash.views import Array, blocks
 
@@ -35,15 +42,18 @@ class RetrievalResult:
     """Measures of a set of queries.
 
     `mean`: name -> mean over the queries that count; `per_query`: name -> (queries,) float64, NaN for a query with
-    nothing relevant that is excluded; `conventions`: how ties, AP@K and empty queries were treated;
-    `n_without_relevant`: queries with nothing relevant in the database.
+    nothing relevant that is excluded; `conventions`: how ties, AP@K, empty queries and gains were treated;
+    `n_without_relevant`: queries with nothing relevant in the database; `curves`: for binary codes precision and
+    recall by Hamming radius (see `radius_curves`); `protocol`: hash of the protocol, empty where there is none.
     """
 
     mean: dict[str, float]
     per_query: dict[str, F64]
     conventions: dict[str, str]
     n_without_relevant: int
-    n_queries: int = field(default=0)
+    n_queries: int = 0
+    curves: dict[str, F64] = field(default_factory=dict)
+    protocol: str = ""
 
 
 def average_precision(items: F64, hits: F64, cut: int | None = None, denominator: Denominator = "relevant") -> F64:
@@ -75,12 +85,17 @@ def retrieval(
     ties: Ties = "expected",
     denominator: Denominator = "relevant",
     empty: Empty = "exclude",
+    gain: Gain = "exponential",
 ) -> RetrievalResult:
-    """AP over the full ranking and AP, precision, recall at each cut, for every query against the whole index.
+    """All measures of every query against the whole index.
 
-    relevant: SharedLabels or a (queries, items) 0/1 matrix, items in the order of insertion.  ties: `expected` (mean
-    over all orders of items at one distance) or `position` (order of insertion).  denominator: see `average_precision`.
-    empty: queries with nothing relevant are `exclude`d from the means or count as `zero`.
+    AP and nDCG over the full ranking; AP, P (precision), R (recall), nDCG at each cut; for binary codes P@radius2
+    (0 where the ball is empty), empty@radius2 (1 where it is) and the curves by radius.
+
+    relevant: SharedLabels, or a (queries, items) matrix, 0/1 or graded, items in the order of insertion.
+    ties: `expected` (mean over all orders of items at one distance) or `position` (order of insertion).
+    denominator of AP@cut: see `average_precision`.  empty: queries with nothing relevant are `exclude`d from means and
+    curves, or count as `zero`.  gain of nDCG: `exponential` (2^grade - 1) or `linear`.
     Raises ValueError for a shape or a convention that does not fit.
     """
     if ties not in ("expected", "position"):
@@ -90,38 +105,65 @@ def retrieval(
     for cut in cuts:
         check_integer("cuts", cut, low=1)
     truth = as_relevance(relevant, len(queries), len(index))
+    gains = gain_of(truth.grades, gain)
+    n_radii = index.codes.n_bits + 1 if isinstance(index.codes, BinaryCodes) else 0
     parts: list[dict[str, F64]] = []
-    for rows in blocks(len(queries), max(1, CELLS // len(index))):
-        distances = index.distances(queries[rows])
-        groups, n_groups = (
-            groups_by_distance(distances) if ties == "expected" else (groups_by_position(distances), len(index))
-        )
-        items, hits = group_counts(groups, truth.rows(rows), n_groups)
-        parts.append(_measures(items, hits, cuts, denominator))
+    sums: list[dict[str, F64]] = []
+    for rows in blocks(len(queries), max(1, CELLS // (len(index) * (len(gains) if ties == "position" else 1)))):
+        distances, levels = index.distances(queries[rows]), truth.rows_graded(rows)
+        counts = _count(distances, levels, ties, len(gains))
+        parts.append(measures_of(counts, gains, cuts, denominator))
+        if n_radii:
+            by_distance = counts if ties == "expected" else _count(distances, levels, "expected", len(gains))
+            items, hits = items_and_hits(by_distance)
+            parts[-1] |= within_radius(items, hits)
+            kept = parts[-1]["relevant"] > 0 if empty == "exclude" else slice(None)
+            sums.append(radius_sums(items[kept], hits[kept], n_radii))
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-    return _summary(per_query, {"ties": ties, "denominator": denominator, "empty": empty})
+    conventions: dict[str, str] = {"ties": ties, "denominator": denominator, "empty": empty, "gain": gain}
+    return _summary(per_query, sums, conventions)
 
 
-def _measures(items: F64, hits: F64, cuts: Sequence[int], denominator: Denominator) -> dict[str, F64]:
+def _count(distances: Array, levels: NDArray[np.intp], ties: Ties, n_levels: int) -> Counts:
+    if ties == "position":
+        return level_counts(groups_by_position(distances), levels, distances.shape[1], n_levels)
+    groups, n_groups = groups_by_distance(distances)
+    return level_counts(groups, levels, n_groups, n_levels)
+
+
+def items_and_hits(counts: Counts) -> tuple[F64, F64]:
+    """Items and relevant items in each tie group, (queries, groups), from counts (queries, groups, levels)."""
+    items = counts.sum(axis=2).astype(np.float64)
+    return items, items - counts[:, :, 0]
+
+
+def measures_of(counts: Counts, gains: F64, cuts: Sequence[int], denominator: Denominator) -> dict[str, F64]:
+    """Name -> measure a query, from counts (queries, groups, levels) and the gain of each level, level 0 being 0."""
+    items, hits = items_and_hits(counts)
     relevant = hits.sum(axis=1)
-    measures = {"AP": average_precision(items, hits)}
+    gained = counts[:, :, 1:] @ gains[1:]
+    levels = counts.sum(axis=1)[:, ::-1].astype(np.float64)
+    ideal = levels, levels * gains[::-1]
+    measures = {"AP": average_precision(items, hits), "nDCG": ndcg(items, gained, ideal, None)}
     for cut in cuts:
         found = expected_hits(items, hits, cut)
         measures[f"AP@{cut}"] = average_precision(items, hits, cut, denominator)
         measures[f"P@{cut}"] = found / cut
-        measures[f"R@{cut}"] = np.divide(found, relevant, out=np.zeros_like(found), where=relevant > 0)
+        measures[f"R@{cut}"] = ratio(found, relevant)
+        measures[f"nDCG@{cut}"] = ndcg(items, gained, ideal, cut)
     measures["relevant"] = relevant
     return measures
 
 
-def _summary(per_query: dict[str, F64], conventions: dict[str, str]) -> RetrievalResult:
+def _summary(per_query: dict[str, F64], sums: list[dict[str, F64]], conventions: dict[str, str]) -> RetrievalResult:
     if not per_query:
         raise ValueError("queries: expected at least one query, got none")
     without = per_query.pop("relevant") == 0
+    counting = len(without) if conventions["empty"] == "zero" else int((~without).sum())
     if conventions["empty"] == "exclude":
         per_query = {name: np.where(without, np.nan, values) for name, values in per_query.items()}
-    mean = {
-        name: float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
-        for name, values in per_query.items()
-    }
-    return RetrievalResult(mean, per_query, conventions, int(without.sum()), len(without))
+    mean = {name: float(np.nanmean(values)) if counting else float("nan") for name, values in per_query.items()}
+    curves = {}
+    if sums:
+        curves = radius_curves({name: np.sum([part[name] for part in sums], axis=0) for name in sums[0]}, counting)
+    return RetrievalResult(mean, per_query, conventions, int(without.sum()), len(without), curves)

@@ -1,0 +1,152 @@
+"""Run the cells of a table: one result file a cell, none twice, none after the budget."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modalhash.catalog import make
+from modalhash.datasets import load_dataset
+from modalhash.datasets.dataset import Dataset
+from modalhash.evaluation.protocol import measure, prepare
+from modalhash.evaluation.results import TABLE_FILE, data_facts, record, versions, write_result
+from modalhash.evaluation.tables import Cell, Source, Table
+from modalhash.folders import FORMAT
+from modalhash.hasher import Hasher
+
+Loader = Callable[..., Dataset]
+ORDER = "rows, then lengths, then seeds"  # what a budget cuts first: the last rows of the table
+
+
+@dataclass(eq=False)
+class Fitted:
+    """A fit that several cells share, or the reason why the system refuses this data or length."""
+
+    hasher: Hasher | None
+    seconds: float = 0.0
+    warned: tuple[str, ...] = ()
+    refused: str = ""
+
+
+@dataclass(eq=False)
+class Runner:
+    """Runs cells into a folder; keeps the last data set and the last fit, because neighbours share them."""
+
+    folder: Path
+    load: Loader = load_dataset
+
+    def __post_init__(self) -> None:
+        self._data: tuple[str, Dataset, dict[str, Any]] | None = None
+        self._fit: tuple[tuple[Any, ...], Fitted] | None = None
+
+    def path(self, cell: Cell) -> Path:
+        """The result file of a cell."""
+        return self.folder / f"{cell.name}.json"
+
+    def run_cell(self, cell: Cell) -> bool:
+        """Measure a cell and write its file, with the reason if the system refuses; False if it is there already."""
+        if self.path(cell).exists():
+            return False
+        data, facts = self.data(cell.source)
+        fitted = self.fitted(cell, data)
+        content = {"format": FORMAT, "system": cell.system, "seed": cell.seed, "versions": versions()}
+        content |= {"protocol": cell.protocol.as_dict() | {"hash": cell.protocol.hash}, "data": facts}
+        if fitted.hasher is None:
+            content["refused"] = fitted.refused
+        else:
+            content = self.measured(cell, data, facts, fitted)
+        about = {"system": cell.system, "source": cell.source.title, "options": dict(cell.source.options)}
+        content["cell"] = about | {"n_bits": cell.n_bits, "seed": cell.seed, "protocol": cell.protocol.hash}
+        write_result(self.path(cell), content)
+        return True
+
+    def data(self, source: Source) -> tuple[Dataset, dict[str, Any]]:
+        """The data set of a source and its facts."""
+        if self._data is None or self._data[0] != source.title:
+            data = self.load(source.name, **source.options)
+            self._data = source.title, data, data_facts(data)
+        return self._data[1:]
+
+    def fitted(self, cell: Cell, data: Dataset) -> Fitted:
+        """The fit of a cell."""
+        if self._fit is None or self._fit[0] != cell.fit_key:
+            self._fit = cell.fit_key, fit(cell, data)
+        return self._fit[1]
+
+    def measured(self, cell: Cell, data: Dataset, facts: dict[str, Any], fitted: Fitted) -> dict[str, Any]:
+        """The record of a cell whose system is fitted."""
+        hasher = fitted.hasher
+        assert hasher is not None
+        started = time.perf_counter()
+        search = prepare(hasher, data, cell.protocol)
+        encoded = time.perf_counter()
+        result = measure(search, cell.protocol)
+        seconds = {"fit": fitted.seconds, "encode": encoded - started, "measure": time.perf_counter() - encoded}
+        content = record(hasher, data, cell.protocol, result, seconds, cell.seed, facts)
+        left_out = {"queries_left_out": search.queries_left_out, "items_left_out": search.items_left_out}
+        return content | left_out | {"warnings": list(fitted.warned)}
+
+
+def fit(cell: Cell, data: Dataset) -> Fitted:
+    """Fit the system of a cell; a ValueError (more bits than columns, no labels …) becomes the reason of a refusal."""
+    hasher = make(cell.system, n_bits=cell.n_bits, random_state=cell.seed)
+    labels = data.part_labels("train") if hasher.needs_labels else None
+    views = data.part("train")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        started = time.perf_counter()
+        try:
+            hasher.fit(views, labels)
+        except ValueError as error:
+            return Fitted(None, refused=str(error))
+        seconds = time.perf_counter() - started
+    return Fitted(hasher, seconds, tuple(dict.fromkeys(str(warning.message) for warning in caught)))
+
+
+def run_table(
+    table: Table,
+    folder: Path,
+    *,
+    budget_seconds: float | None = None,
+    load: Loader = load_dataset,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run the cells of a table that have no file yet, and write beside them what the table is (`table.json`).
+
+    Cells run row by row, in a row length by length, for a length seed by seed; a cell that has begun is finished.  Once
+    `budget_seconds` have passed, the cells that are left are cut: rows, then lengths, then seeds.  What was cut, and
+    data that is not here, is said and recorded.  Returns the content of `table.json`.
+    """
+    runner = Runner(folder, load)
+    started = time.perf_counter()
+    cut: list[str] = []
+    absent: dict[str, str] = {}
+    for cell in table.cells():
+        if cell.source.title in absent or runner.path(cell).exists():
+            continue
+        if budget_seconds is not None and time.perf_counter() - started >= budget_seconds:
+            cut.append(cell.name)
+            continue
+        try:
+            runner.run_cell(cell)
+        except FileNotFoundError as error:
+            absent[cell.source.title] = f"{cell.source.name}: is not here"
+            say(f"{cell.source.title}: {error}")
+            continue
+        say(f"{time.perf_counter() - started:6.1f} s  {cell.source.title}, {told(cell)}")
+    if cut:
+        say(f"cut after {budget_seconds:g} s: {len(cut)} cells ({ORDER})")
+    content = {"format": FORMAT, **table.as_dict(), "absent": absent, "cut": {"order": ORDER, "cells": cut}}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_result(folder / TABLE_FILE, content)
+    return content
+
+
+def told(cell: Cell) -> str:
+    """A cell in words."""
+    codes = cell.protocol.database_codes
+    return f"{cell.system}, {cell.n_bits} bits, seed {cell.seed}, {cell.protocol.direction} ({codes})"

@@ -1,0 +1,127 @@
+"""Tables as data: which systems, data sets, lengths, seeds and protocols, and what each cell of them is called."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modalhash.evaluation.protocol import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A data set by its name, the options of its loader, and what the tables call it."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+    @property
+    def title(self) -> str:
+        """The label, or the name and its options."""
+        told = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return self.label or (f"{self.name} ({told})" if told else self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One fit measured under one protocol: system or variant x data x bits x seed x protocol."""
+
+    system: str
+    source: Source
+    n_bits: int
+    seed: int
+    protocol: Protocol
+
+    @property
+    def fit_key(self) -> tuple[str, str, int, int]:
+        """Cells with equal keys share a fit."""
+        return self.system, self.source.title, self.n_bits, self.seed
+
+    @property
+    def name(self) -> str:
+        """The name of the result file without its ending: readable, and unique by the options and the protocol."""
+        options = json.dumps(dict(self.source.options), sort_keys=True)
+        mark = hashlib.sha256(options.encode()).hexdigest()[:6] if self.source.options else "plain"
+        words = f"{self.source.name}-{mark}-{self.system}-{self.n_bits}-seed{self.seed}-{self.protocol.hash}"
+        return re.sub(r"[^\w.-]", "_", words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table: its rows (data sets x systems), lengths, seeds, protocols, and the measure that it shows.
+
+    published: whether figures of the text are shown beside ours, where there are any.
+    """
+
+    title: str
+    sources: tuple[Source, ...]
+    systems: tuple[str, ...]
+    bits: tuple[int, ...]
+    seeds: int
+    protocols: tuple[Protocol, ...]
+    measure: str = "AP"
+    published: bool = False
+
+    def cells(self) -> Iterator[Cell]:
+        """All cells in the order in which they run: row by row, then by length, then by seed, then by protocol."""
+        for source in self.sources:
+            for system in self.systems:
+                for n_bits in self.bits:
+                    for seed in range(self.seeds):
+                        for protocol in self.protocols:
+                            yield Cell(system=system, source=source, n_bits=n_bits, seed=seed, protocol=protocol)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a page needs to know of the table, as JSON values."""
+        return {
+            "title": self.title,
+            "sources": [source.title for source in self.sources],
+            "systems": list(self.systems),
+            "bits": list(self.bits),
+            "seeds": self.seeds,
+            "protocols": [protocol.hash for protocol in self.protocols],
+            "measure": self.measure,
+            "published": self.published,
+        }
+
+
+def both_ways(**fields: Any) -> tuple[Protocol, Protocol]:
+    """The protocols image → text and text → image."""
+    return (
+        Protocol(query_views=("image",), database_views=("text",), **fields),
+        Protocol(query_views=("text",), database_views=("image",), **fields),
+    )
+
+
+TABLES = {
+    "wiki-acqh": Table(
+        title="ACQH on wiki: mAP over the full ranking, learned and encoded database codes",
+        sources=(Source(name="wiki", label="Wiki"),),
+        systems=("ACQH",),
+        bits=(8, 16, 32, 64, 128),
+        seeds=5,
+        protocols=(*both_ways(database_codes="learned"), *both_ways()),
+        published=True,
+    ),
+    "crossmodal": Table(
+        title="Cross-modal search: mAP over the full ranking, encoded database codes",
+        sources=(
+            Source(name="wiki", label="Wiki"),
+            Source(name="clipart", options={"fair": True}, label="Clipart (label words removed)"),
+            Source(
+                name="fashion",
+                options={"fair": True, "n_train": 5000, "n_database": 20000},
+                label="Fashion (label words removed)",
+            ),
+        ),
+        systems=("A2LH", "ACQH", "CCAITQ", "ITQ", "PCASign", "LSH"),
+        bits=(16, 32, 64, 128),
+        seeds=3,
+        protocols=both_ways(),
+    ),
+}
