@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.codes import BinaryCodes
 from modalhash.hasher import check_integer
 from modalhash.index.memory import Index, Queries
 from modalhash.metrics.counts import (
@@ -21,20 +20,16 @@ from modalhash.metrics.counts import (
     expected_ap_over_hits,
     expected_hits,
     expected_precision_sum,
-    groups_by_distance,
-    groups_by_position,
-    level_counts,
 )
 from modalhash.metrics.gains import Gain, gain_of, ndcg
+from modalhash.metrics.pairs import Ties, counted
 from modalhash.metrics.radius import radius_curves, radius_sums, ratio, within_radius
 from modalhash.metrics.relevance import SharedLabels, as_relevance
-from modalhash.views import Array, blocks
+from modalhash.views import Array
 
 F64 = NDArray[np.float64]
-Ties = Literal["expected", "position"]
 Denominator = Literal["relevant", "min", "hits", "first"]
 Empty = Literal["exclude", "zero"]
-CELLS = 8_000_000  # distances held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,29 +101,18 @@ def retrieval(
         check_integer("cuts", cut, low=1)
     truth = as_relevance(relevant, len(queries), len(index))
     gains = gain_of(truth.grades, gain)
-    n_radii = index.codes.n_bits + 1 if isinstance(index.codes, BinaryCodes) else 0
     parts: list[dict[str, F64]] = []
     sums: list[dict[str, F64]] = []
-    for rows in blocks(len(queries), max(1, CELLS // (len(index) * (len(gains) if ties == "position" else 1)))):
-        distances, levels = index.distances(queries[rows]), truth.rows_graded(rows)
-        counts = _count(distances, levels, ties, len(gains))
+    for counts, by_distance in counted(index, queries, truth, ties):
         parts.append(measures_of(counts, gains, cuts, denominator))
-        if n_radii:
-            by_distance = counts if ties == "expected" else _count(distances, levels, "expected", len(gains))
+        if by_distance is not None:
             items, hits = items_and_hits(by_distance)
             parts[-1] |= within_radius(items, hits)
             kept = parts[-1]["relevant"] > 0 if empty == "exclude" else slice(None)
-            sums.append(radius_sums(items[kept], hits[kept], n_radii))
+            sums.append(radius_sums(items[kept], hits[kept], by_distance.shape[1]))
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     conventions: dict[str, str] = {"ties": ties, "denominator": denominator, "empty": empty, "gain": gain}
     return _summary(per_query, sums, conventions)
-
-
-def _count(distances: Array, levels: NDArray[np.intp], ties: Ties, n_levels: int) -> Counts:
-    if ties == "position":
-        return level_counts(groups_by_position(distances), levels, distances.shape[1], n_levels)
-    groups, n_groups = groups_by_distance(distances)
-    return level_counts(groups, levels, n_groups, n_levels)
 
 
 def items_and_hits(counts: Counts) -> tuple[F64, F64]:
