@@ -19,10 +19,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-STRIPE = 4096  # items whose cells are numbered at once: both halves of a pass stay in the nearest cache
+STRIPE = 4096  # items whose cells are numbered at once; they stay in a near cache while a group of queries passes
 COPIES = 4  # of the counts; `tally` is written for this number
-BLOCK = 64 * 1024  # bytes of codes and labels that stay in a near cache while a group of queries passes over them
-GROUP = 16  # queries of a group
+GROUP = 16  # queries of a group, at most
+COPIED = 16 * 2**20  # bytes of the copies of a group
 
 Words = NDArray[np.uint64]  # (words, n): word w of every code or of every label mask
 intrinsic: Callable[[Callable[..., Any]], Any] = numba.extending.intrinsic
@@ -88,21 +88,20 @@ def sum_copies(copies, counts):  # type: ignore[no-untyped-def]
 @kernel
 def count_span(items, queries, classes, span, counts):  # type: ignore[no-untyped-def]
     """Write the counts (queries, distances, levels) of the queries span[0] … span[1] - 1."""
-    n, n_words, n_levels = items[0].shape[1], len(items[0]) + len(items[1]), counts.shape[2]
-    copies = np.empty((GROUP, COPIES, (64 * len(items[0]) + 1) * n_levels), np.uint32)
+    n, n_levels = items[0].shape[1], counts.shape[2]
+    n_cells = (64 * len(items[0]) + 1) * n_levels
+    group = max(1, min(GROUP, COPIED // (4 * COPIES * n_cells)))
+    copies = np.empty((group, COPIES, n_cells), np.uint32)
     cells, shared = np.empty(STRIPE, np.uint32), np.empty(STRIPE, np.uint32)
-    block = max(STRIPE, BLOCK // (8 * n_words) // STRIPE * STRIPE)
-    for first in range(span[0], span[1], GROUP):
-        size = min(GROUP, span[1] - first)
+    for first in range(span[0], span[1], group):
+        size = min(group, span[1] - first)
         copies[:size] = 0
-        for at in range(0, n, block):
-            end = min(at + block, n)
+        for start in range(0, n, STRIPE):
+            m = min(STRIPE, n - start)
             for j in range(size):
                 query = queries[0][:, first + j], queries[1][:, first + j]
-                for start in range(at, end, STRIPE):
-                    m = min(STRIPE, end - start)
-                    number_cells(items, query, classes, n_levels, start, cells[:m], shared[:m])
-                    tally(cells[:m], copies[j])
+                number_cells(items, query, classes, n_levels, start, cells[:m], shared[:m])
+                tally(cells[:m], copies[j])
         for j in range(size):
             sum_copies(copies[j], counts[first + j])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,23 +21,26 @@ from modalhash.metrics.counts import Counts, groups_by_distance, groups_by_posit
 from modalhash.metrics.relevance import GivenRelevance, SharedLabels
 from modalhash.views import Array, blocks
 
-Ties = Literal["expected", "position"]
-Counted = tuple[Counts, Counts | None]  # by tie group; by Hamming distance, None where distances are floats
-CELLS = 8_000_000  # distances held at once
+Relevance: TypeAlias = SharedLabels | GivenRelevance
+Counted: TypeAlias = tuple[Counts, Counts | None]  # by tie group; by Hamming distance, None where distances are floats
+CELLS = 8_000_000  # distances, or counts, that numpy holds at once
 KEPT = 500_000  # counts held at once: the measures pass over them many times, which is fastest in a cache
 SMALL = 20_000_000  # pairs that numpy counts in less time than numba needs to load
 WORTH_A_THREAD = 5_000_000  # pairs
 COUNTING = "modalhash.metrics.counting"
 
 
-def counted(index: Index, queries: Queries, truth: SharedLabels | GivenRelevance, ties: Ties) -> Iterator[Counted]:
-    """Counts (queries, tie groups, levels) of all queries, in order, some queries at a time."""
-    if ties == "expected" and isinstance(truth, SharedLabels) and isinstance(index.codes, BinaryCodes):
+def counted(index: Index, queries: Queries, truth: Relevance, by_position: bool) -> Iterator[Counted]:
+    """Counts (queries, tie groups, levels) of all queries, in order, some queries at a time.
+
+    A tie group holds the items at one distance, or one item if items at one distance are ordered `by_position`.
+    """
+    if not by_position and isinstance(truth, SharedLabels) and isinstance(index.codes, BinaryCodes):
         labels = truth.words() if kernels_pay(len(queries) * len(index)) else None
         if labels is not None and isinstance(queries, BinaryCodes) and queries.n_bits == index.codes.n_bits:
             yield from by_kernels(index.codes, queries, labels, truth)
             return
-    yield from by_numpy(index, queries, truth, ties)
+    yield from by_numpy(index, queries, truth, by_position)
 
 
 def kernels_pay(pairs: int) -> bool:
@@ -65,15 +68,17 @@ def code_words(codes: BinaryCodes) -> NDArray[np.uint64]:
     return np.ascontiguousarray(codes.words().T)
 
 
-def by_numpy(index: Index, queries: Queries, truth: SharedLabels | GivenRelevance, ties: Ties) -> Iterator[Counted]:
+def by_numpy(index: Index, queries: Queries, truth: Relevance, by_position: bool) -> Iterator[Counted]:
     """`counted` for any distances, any relevance and either rule for ties."""
     n_levels = len(truth.grades)
-    for rows in blocks(len(queries), max(1, CELLS // (len(index) * (n_levels if ties == "position" else 1)))):
+    n_distances = index.codes.n_bits + 1 if isinstance(index.codes, BinaryCodes) else 0
+    widest = max(len(index) * (n_levels if by_position else 1), n_distances * n_levels)  # cells of a query
+    for rows in blocks(len(queries), max(1, CELLS // widest)):
         distances, levels = index.distances(queries[rows]), truth.rows_graded(rows)
         by_distance = None
-        if isinstance(index.codes, BinaryCodes):
-            by_distance = level_counts(distances, levels, index.codes.n_bits + 1, n_levels)
-        if ties == "position":
+        if n_distances:
+            by_distance = level_counts(distances, levels, n_distances, n_levels)
+        if by_position:
             yield level_counts(groups_by_position(distances), levels, distances.shape[1], n_levels), by_distance
         elif by_distance is not None:
             yield by_distance, by_distance

@@ -22,12 +22,13 @@ from modalhash.metrics.counts import (
     expected_precision_sum,
 )
 from modalhash.metrics.gains import Gain, gain_of, ndcg
-from modalhash.metrics.pairs import Ties, counted
+from modalhash.metrics.pairs import counted
 from modalhash.metrics.radius import radius_curves, radius_sums, ratio, within_radius
 from modalhash.metrics.relevance import SharedLabels, as_relevance
 from modalhash.views import Array
 
 F64 = NDArray[np.float64]
+Ties = Literal["expected", "position"]
 Denominator = Literal["relevant", "min", "hits", "first"]
 Empty = Literal["exclude", "zero"]
 
@@ -103,7 +104,7 @@ def retrieval(
     gains = gain_of(truth.grades, gain)
     parts: list[dict[str, F64]] = []
     sums: list[dict[str, F64]] = []
-    for counts, by_distance in counted(index, queries, truth, ties):
+    for counts, by_distance in counted(index, queries, truth, by_position=ties == "position"):
         parts.append(measures_of(counts, gains, cuts, denominator))
         if by_distance is not None:
             items, hits = items_and_hits(by_distance)
