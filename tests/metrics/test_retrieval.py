@@ -90,7 +90,7 @@ def test_blocks_of_queries_do_not_change_the_answer(monkeypatch: pytest.MonkeyPa
     import sys
 
     expected = measure(INDEX, QUERIES, RELEVANT, CUTS)
-    monkeypatch.setattr(sys.modules["modalhash.metrics.retrieval"], "CELLS", 1)
+    monkeypatch.setattr(sys.modules["modalhash.metrics.pairs"], "CELLS", 1)
     found = measure(INDEX, QUERIES, RELEVANT, CUTS)
     for name, values in expected.per_query.items():
         np.testing.assert_allclose(found.per_query[name], values, atol=1e-14)

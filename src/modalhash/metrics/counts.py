@@ -31,6 +31,13 @@ class TieCounts:
     gained: F64
     levels: F64
 
+    @classmethod
+    def of(cls, counts: NDArray[np.integer], gains: F64) -> TieCounts:
+        """From items at each level of relevance in each group, (queries, groups, levels); gains: of each level."""
+        values = counts.astype(np.float64)
+        items = values.sum(axis=2)
+        return cls(items, items - values[:, :, 0], values @ gains, values.sum(axis=1))
+
 
 def tie_counts(
     groups: NDArray[np.integer], levels: NDArray[np.integer], n_groups: int, gains: NDArray[np.float64]
@@ -45,9 +52,7 @@ def tie_counts(
     cells += levels
     cells += np.arange(queries)[:, None] * (n_groups * n_levels)
     counts = np.bincount(cells.ravel(), minlength=queries * n_groups * n_levels)
-    counts = counts.reshape(queries, n_groups, n_levels).astype(np.float64)
-    items = counts.sum(axis=2)
-    return TieCounts(items, items - counts[:, :, 0], counts @ gains, counts.sum(axis=1))
+    return TieCounts.of(counts.reshape(queries, n_groups, n_levels), gains)
 
 
 @lru_cache(maxsize=4)

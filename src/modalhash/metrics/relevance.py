@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.views import Array, Matrix, check_labels, is_sparse
+from modalhash.views import Array, Matrix, blocks, check_labels, is_sparse
 
 F64 = NDArray[np.float64]
 
@@ -59,6 +59,29 @@ class SharedLabels:
             same = np.asarray(self.query)[rows, None] == np.asarray(self.database)[None]
             return np.asarray(same, dtype=np.intp)
         return np.asarray(self.query[rows] @ self.database.T).astype(np.intp)
+
+    def words(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]] | None:
+        """Labels of the queries and of the items as (words, n) uint64: bit masks, or one word that holds the class.
+
+        None for classes that are no integers, or integers that no one type holds.
+        """
+        both = np.asarray(self.query), np.asarray(self.database)
+        if both[0].ndim == 2:
+            return mask_words(both[0]), mask_words(both[1])
+        kind = np.result_type(*both)
+        if kind.kind not in "biu":
+            return None
+        query, database = (classes.astype(kind).astype(np.uint64)[None] for classes in both)
+        return query, database
+
+
+def mask_words(labels: Array) -> NDArray[np.uint64]:
+    """0/1 labels (n, c) as bit masks (⌈c/64⌉, n) uint64, at least one word; pad bits are 0."""
+    n, columns = labels.shape
+    packed = np.zeros((n, 8 * max(1, -(-columns // 64))), np.uint8)
+    for rows in blocks(n):
+        packed[rows, : -(-columns // 8)] = np.packbits(labels[rows] > 0, axis=1)
+    return np.ascontiguousarray(packed.view(np.uint64).T)
 
 
 @dataclass(frozen=True, eq=False)

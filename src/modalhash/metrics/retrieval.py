@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.codes import BinaryCodes
 from modalhash.hasher import check_integer
 from modalhash.index.memory import Index, Queries
 from modalhash.metrics.counts import (
@@ -21,19 +20,17 @@ from modalhash.metrics.counts import (
     expected_ap_over_hits,
     expected_hits,
     expected_precision_sum,
-    tie_counts,
 )
 from modalhash.metrics.gains import Gain, gain_of, ndcg
+from modalhash.metrics.pairs import counted
 from modalhash.metrics.radius import radius_curves, radius_sums, ratio, within_radius
-from modalhash.metrics.ranks import ranked_counts
 from modalhash.metrics.relevance import SharedLabels, as_relevance
-from modalhash.views import Array, blocks
+from modalhash.views import Array
 
 F64 = NDArray[np.float64]
 Ties = Literal["expected", "position"]
 Denominator = Literal["relevant", "min", "hits", "first"]
 Empty = Literal["exclude", "zero"]
-CELLS = 2_000_000  # distances held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,28 +102,18 @@ def retrieval(
         check_integer("cuts", cut, low=1)
     truth = as_relevance(relevant, len(queries), len(index))
     gains = gain_of(truth.grades, gain)
-    n_radii = index.codes.n_bits + 1 if isinstance(index.codes, BinaryCodes) else 0
     parts: list[dict[str, F64]] = []
     sums: list[dict[str, F64]] = []
-    for rows in blocks(len(queries), max(1, CELLS // len(index))):
-        distances, levels = index.distances(queries[rows]), truth.rows_graded(rows)
-        counts = count(distances, levels, gains, ties)
+    for counts, by_distance in counted(index, queries, truth, gains, by_position=ties == "position"):
         parts.append(measures_of(counts, gains, cuts, denominator))
-        if n_radii:
-            by_distance = counts if ties == "expected" else count(distances, levels, gains, "expected")
-            parts[-1] |= within_radius(by_distance.items, by_distance.hits)
+        if by_distance is not None:
+            items, hits = by_distance.items, by_distance.hits
+            parts[-1] |= within_radius(items, hits)
             kept = parts[-1]["relevant"] > 0 if empty == "exclude" else slice(None)
-            sums.append(radius_sums(by_distance.items[kept], by_distance.hits[kept], n_radii))
+            sums.append(radius_sums(items[kept], hits[kept], items.shape[1]))
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     conventions: dict[str, str] = {"ties": ties, "denominator": denominator, "empty": empty, "gain": gain}
     return _summary(per_query, sums, conventions)
-
-
-def count(distances: Array, levels: NDArray[np.intp], gains: F64, ties: Ties) -> TieCounts:
-    """Counts from distances (queries, items), int32 or float32, and levels of relevance; group = Hamming distance."""
-    if ties == "expected" and distances.dtype.kind == "i":  # few distances: no sort
-        return tie_counts(distances, levels, int(distances.max(initial=0)) + 1, gains)
-    return ranked_counts(distances, levels, gains, by_position=ties == "position")
 
 
 def measures_of(counts: TieCounts, gains: F64, cuts: Sequence[int], denominator: Denominator) -> dict[str, F64]:
