@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cached_property
+from importlib import import_module
+from types import ModuleType
+
 import numpy as np
 from numpy.typing import NDArray
 
+from modalhash.index.scan import use_vectors, wanted_path
 from modalhash.quantized import F32, QuantizedCodes
 from modalhash.views import blocks
 
 SCORES = 4_000_000  # distances held at once: bounds the memory of a search whatever the batch
 CELLS = 2_000_000  # table entries held at once
 ITEMS = 16_384  # items whose sums are kept in the cache together
+SMALL = 5_000_000  # table entries that numpy adds in less time than numba needs to load
+FAR = 1e38  # distances below it stay finite in float32
+PADDED = 256  # the kernels read whole runs of so many items
+KERNELS = "modalhash.index.lookup_kernels"
+Nearest = tuple[NDArray[np.int64], F32]
+Planes = tuple[NDArray[np.uint8], F32, F32, int]
 
 
 def scores(queries: F32, codes: QuantizedCodes) -> F32:
@@ -54,13 +66,82 @@ def _squares(queries: F32) -> F32:
     return np.asarray(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32)
 
 
-def nearest(queries: F32, database: QuantizedCodes, k: int) -> tuple[NDArray[np.int64], F32]:
+class LookUp:
+    """Exact search over quantised codes; the memory layout of the kernels is made once and kept."""
+
+    def __init__(self, codes: QuantizedCodes) -> None:
+        self.codes = codes
+        self._done_by_numpy = 0
+
+    @cached_property
+    def _planes(self) -> Planes:
+        return planes(self.codes)
+
+    def nearest(self, queries: F32, k: int) -> Nearest:
+        """Positions (queries, min(k, n)) int64 and distances of the same shape, float32, of the k nearest codes.
+
+        Ties keep the order of the database.
+        """
+        k = min(k, len(self.codes))
+        kernels = self._kernels(len(queries)) if k else None
+        parts = [np.empty((0, k), dtype=np.int64)], [np.empty((0, k), dtype=np.float32)]
+        for rows in blocks(len(queries), max(1, CELLS // (256 * len(self.codes.codebooks)))):
+            found = None if kernels is None else self._by_kernels(kernels, queries[rows], k)
+            for part, array in zip(parts, found or nearest_numpy(queries[rows], self.codes, k), strict=True):
+                part.append(array)
+        return np.concatenate(parts[0]), np.concatenate(parts[1])
+
+    def _by_kernels(self, kernels: ModuleType, queries: F32, k: int) -> Nearest | None:
+        """None where a sum could leave the range of float32: numpy knows what infinities do."""
+        m, words = self.codes.codebooks.shape[:2]
+        tables = np.zeros((len(queries), m, 256), dtype=np.float32)
+        tables[:, :, :words] = word_products(queries, self.codes.codebooks).transpose(1, 0, 2)
+        squares = _squares(queries) if self.codes.score == "l2" else np.zeros(len(queries), dtype=np.float32)
+        reach = 2.0 * m * max(float(tables.max()), -float(tables.min()))
+        if not reach + float(squares.max()) + float(self.codes.norms.max(initial=0.0)) < FAR:
+            return None
+        found: Nearest = kernels.nearest(self._planes, tables, squares, k, vector=use_vectors(kernels))
+        return found
+
+    def _kernels(self, queries: int) -> ModuleType | None:
+        """The module of kernels, or None as long as loading it would cost more than numpy's slower search."""
+        wanted = wanted_path()
+        if wanted == "numpy" or len(self.codes) >= 2**32:
+            return None
+        if not wanted and KERNELS not in sys.modules:
+            self._done_by_numpy += queries * self.codes.indices.size
+            if self._done_by_numpy <= SMALL:
+                return None
+        return import_module(KERNELS)
+
+
+def planes(codes: QuantizedCodes) -> Planes:
+    """The codes as the kernels read them: words (m, padded n) uint8, norms, the least norms of 256 intervals, n.
+
+    For `l2` the words have one row more, the interval of each norm.
+    """
+    n, m = codes.indices.shape
+    rows = m + (codes.score == "l2")
+    words = np.zeros((rows, -(-n // PADDED) * PADDED), dtype=np.uint8)
+    words[:m, :n] = codes.indices.T
+    least = np.empty(0, dtype=np.float32)
+    if rows > m and n:
+        least = np.linspace(codes.norms.min(), codes.norms.max(), 256, dtype=np.float32)
+        words[m, :n] = np.searchsorted(least, codes.norms, side="right") - 1
+    return words, codes.norms, least, n
+
+
+def nearest(queries: F32, database: QuantizedCodes, k: int) -> Nearest:
     """Positions (queries, min(k, n)) int64 and distances of the same shape, float32, of the k nearest codes.
 
-    Ties keep the order of the database: the key (distance, position) is unique, so the answer is too.
+    Ties keep the order of the database.  For more than one search over the same codes keep a `LookUp`.
     """
+    return LookUp(database).nearest(queries, k)
+
+
+def nearest_numpy(queries: F32, database: QuantizedCodes, k: int) -> Nearest:
+    """`nearest` for k <= n without kernels: the key (distance, position) is unique, so the answer is too."""
     n = len(database)
-    k = min(k, n)
     positions = np.empty((len(queries), k), dtype=np.int64)
     distances = np.empty((len(queries), k), dtype=np.float32)
     for rows in blocks(len(queries) if k else 0, max(1, SCORES // max(n, 1))):
@@ -71,7 +152,7 @@ def nearest(queries: F32, database: QuantizedCodes, k: int) -> tuple[NDArray[np.
             keys = np.partition(keys, k - 1, axis=1)[:, :k]
         keys.sort(axis=1)
         positions[rows] = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        distances[rows] = np.take_along_axis(found, positions[rows], axis=1)
+        distances[rows] = np.take_along_axis(found, positions[rows], axis=1) + np.float32(0.0)  # -0.0 becomes 0.0
     return positions, distances
 
 

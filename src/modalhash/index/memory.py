@@ -16,6 +16,7 @@ from modalhash.hasher import check_integer
 from modalhash.index import lookup
 from modalhash.index.choice import Search, check_method
 from modalhash.index.hits import Hits
+from modalhash.index.lookup import LookUp
 from modalhash.index.scan import nearest
 from modalhash.quantized import QuantizedCodes
 from modalhash.views import Array, Floats
@@ -62,6 +63,11 @@ class Index:
         assert isinstance(self.codes, BinaryCodes)
         return Search(self.codes, self.method)
 
+    @cached_property
+    def _look_up(self) -> LookUp:
+        assert isinstance(self.codes, QuantizedCodes)
+        return LookUp(self.codes)
+
     def search(self, queries: Queries, k: int, allow: Array | list[int] | list[str] | None = None) -> Hits:
         """The k nearest items of every query, as Hits of shape (queries, min(k, allowed)).
 
@@ -76,7 +82,7 @@ class Index:
         codes = self.codes if allowed is None else self.codes[allowed]
         distances: Array
         if isinstance(codes, QuantizedCodes):
-            positions, distances = lookup.nearest(fitting, codes, k)
+            positions, distances = (self._look_up if allowed is None else LookUp(codes)).nearest(fitting, k)
         elif allowed is None:
             positions, distances = self._search.nearest(fitting, k)
         else:
