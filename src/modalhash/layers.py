@@ -45,6 +45,14 @@ def is_constant(matrix: Matrix) -> bool:
     return all(bool((dense(matrix[rows]) == first).all()) for rows in blocks(matrix.shape[0]))
 
 
+def standards_of(views: Mapping[str, Matrix], system: str) -> tuple[dict[str, F64], dict[str, float]]:
+    """Means and scales of the views that vary over the items; ValueError unless there are two of them."""
+    found = {name: standards(matrix) for name, matrix in views.items() if not is_constant(matrix)}
+    if len(found) < 2:
+        raise ValueError(f"{system}: needs two views that vary over the items, got {list(found)} out of {list(views)}")
+    return {name: mean for name, (mean, _) in found.items()}, {name: scale for name, (_, scale) in found.items()}
+
+
 def standardised(block: Matrix, mean: F64, scale: float) -> NDArray[np.float32]:
     """Rows minus the mean, divided by the scale, dense float32."""
     return ((dense(block) - mean) / scale).astype(np.float32)

@@ -91,6 +91,11 @@ def cosines(left: Tensor, right: Tensor | None = None) -> Tensor:
     return a @ b.T
 
 
+def bits(values: Tensor) -> Tensor:
+    """-1 or +1 of each value, sign(0) = +1; no gradient flows through it."""
+    return torch.where(values.detach() >= 0, 1.0, -1.0)
+
+
 def to_arrays(network: nn.Sequential) -> Arrays:
     """A trained `mlp` as arrays for `layers.run`: batch normalisation, at its running statistics, is folded in.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.networks import torch
+from modalhash.layers import standardised
+from modalhash.networks import mlp, torch
+from modalhash.views import Matrix
 
 Rows = NDArray[np.int64]
 Loss = Callable[[Rows], "dict[str, torch.Tensor]"]
@@ -96,10 +98,60 @@ def train(
     return history
 
 
+class Adversary:
+    """A discriminator between relaxed codes and Gaussian values: least squares, Adam, one step in `every` calls."""
+
+    def __init__(self, widths: Sequence[int], learning_rate: float, every: int = 5, device: str = "cpu") -> None:
+        self.network = mlp(widths, activation="relu").to(device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=learning_rate)
+        self.every, self.calls = every, 0
+
+    def loss(self, values: torch.Tensor) -> torch.Tensor:
+        """How far the values (b, K) are from passing for Gaussian: mean of (D(values) - 1)²."""
+        return torch.mean((self.network(values) - 1) ** 2)
+
+    def step(self, values: torch.Tensor) -> None:
+        """Learn to tell the values (as constants) from Gaussian ones, on every `every`-th call."""
+        self.calls += 1
+        if self.calls % self.every:
+            return
+        values = values.detach()
+        false = torch.mean(self.network(values) ** 2)
+        loss = false + torch.mean((self.network(torch.randn_like(values)) - 1) ** 2)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimiser.step()
+
+
 def objective(history: dict[str, list[float]]) -> list[float]:
     """The sum of the loss terms, epoch by epoch."""
     terms = [values for name, values in history.items() if name != "held out"]
     return [sum(values) for values in zip(*terms, strict=True)]
+
+
+class Features:
+    """Rows of views on call: standardised, dense float32 tensors, only of views that have a mean."""
+
+    def __init__(
+        self,
+        views: Mapping[str, Matrix],
+        means: Mapping[str, NDArray[np.float64]],
+        scales: Mapping[str, float],
+        device: str = "cpu",
+    ) -> None:
+        self.views, self.means, self.scales, self.device = views, means, scales, device
+
+    def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
+        """Some rows of every view, (b, d) each."""
+        return {
+            name: torch.from_numpy(standardised(self.views[name][rows], mean, self.scales[name])).to(self.device)
+            for name, mean in self.means.items()
+        }
+
+
+def batch_size_for(n: int, most: int, steps: int) -> int:
+    """A batch size that gives small sets `steps` batches an epoch: n / steps, at least 32 and at most `most`."""
+    return max(32, min(most, n // steps))
 
 
 def batches(rows: Rows, size: int, generator: torch.Generator | None = None) -> Iterator[Rows]:
