@@ -2,5 +2,6 @@
 
 import os
 
-# Test matrices are small: BLAS threads cost more than they give, above all on a busy machine.
+# Test matrices are small: threads of BLAS and torch cost more than they give, above all on a busy machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -5,7 +5,7 @@ This file needs torch and is imported only where a deep system is fitted; `layer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -89,6 +89,16 @@ def cosines(left: Tensor, right: Tensor | None = None) -> Tensor:
     a = nn.functional.normalize(left, dim=1, eps=TINY)
     b = a if right is None else nn.functional.normalize(right, dim=1, eps=TINY)
     return a @ b.T
+
+
+def mean_square(left: Tensor, right: Tensor | float) -> Tensor:
+    """The mean of the squared differences."""
+    return torch.mean((left - right) ** 2)
+
+
+def add(terms: Iterable[Tensor]) -> Tensor:
+    """The sum of some scalars."""
+    return torch.stack(list(terms)).sum()
 
 
 def bits(values: Tensor) -> Tensor:

@@ -154,6 +154,11 @@ def batch_size_for(n: int, most: int, steps: int) -> int:
     return max(32, min(most, n // steps))
 
 
+def epochs_for(n: int, size: int, *, steps: int, least: int) -> int:
+    """Passes over n rows that make at least `steps` batches of `size` rows, and no fewer than `least`."""
+    return max(least, -(-steps // max(1, -(-n // size))))
+
+
 def batches(rows: Rows, size: int, generator: torch.Generator | None = None) -> Iterator[Rows]:
     """The rows in random order (as they are without a generator), in even parts of about `size`, never of one row."""
     order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)

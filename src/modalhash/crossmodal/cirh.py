@@ -156,9 +156,7 @@ class Stage:
 
     def graph(self, X: Mapping[str, Tensor]) -> Tensor:
         """S of a batch (Eq. 3.23-3.27)."""
-        import torch
-
-        from modalhash.networks import cosines
+        from modalhash.networks import cosines, torch
 
         a = self.system
         weights = [a.alpha1, *[(1.0 - a.alpha1) / (len(X) - 1)] * (len(X) - 1)]
@@ -197,9 +195,7 @@ class CodeStage(Stage):
 
     def relaxed(self, X: Mapping[str, Tensor], S: Tensor) -> tuple[list[Tensor], Tensor]:
         """H_1 … H_M and H_J of a batch."""
-        import torch
-
-        from modalhash.networks import propagator
+        from modalhash.networks import propagator, torch
 
         net, M, b = self.network, len(X), len(S)
         V = [net[f"encoder {i}"](x) for i, x in enumerate(X.values())]
@@ -218,21 +214,20 @@ class CodeStage(Stage):
 
     def loss(self, rows: Rows) -> dict[str, Tensor]:
         """The terms of Eq. 3.35 for a batch, weighted."""
-        import torch
 
-        from modalhash.networks import bits, cosines
+        from modalhash.networks import add, bits, cosines, mean_square
 
         a, X = self.system, self.features(rows)
         S = self.graph(X)
         H, H_J = self.relaxed(X, S)
-        terms = {"DIS": torch.mean((bits(H_J) - H_J) ** 2)}  # Eq. 3.32
+        terms = {"DIS": mean_square(bits(H_J), H_J)}  # Eq. 3.32
         if a.lambda1:
             rebuilt = [self.network[f"decoder {i}"](h) for i, h in enumerate(H)]
-            errors = [torch.mean((r - x) ** 2) for r, x in zip(rebuilt, X.values(), strict=True)]
-            terms["CCR"] = a.lambda1 * torch.stack(errors).sum()  # Eq. 3.29
+            errors = [mean_square(r, x) for r, x in zip(rebuilt, X.values(), strict=True)]
+            terms["CCR"] = a.lambda1 * add(errors)  # Eq. 3.29
         if a.lambda2:
-            errors = [torch.mean((S - cosines(h)) ** 2) for h in (*H, H_J)]
-            terms["ACR"] = a.lambda2 * torch.stack(errors).sum()  # Eq. 3.31
+            errors = [mean_square(S, cosines(h)) for h in (*H, H_J)]
+            terms["ACR"] = a.lambda2 * add(errors)  # Eq. 3.31
         return terms
 
     def codes(self, n: int, size: int, generator: Any) -> F64:
@@ -273,18 +268,16 @@ class FunctionStage(Stage):
 
     def loss(self, rows: Rows) -> dict[str, Tensor]:
         """The terms of Eq. 3.36 for a batch, weighted."""
-        import torch
-
-        from modalhash.networks import cosines
+        from modalhash.networks import add, cosines, mean_square, torch
 
         a, X = self.system, self.features(rows)
         B = self.B[torch.from_numpy(rows)].to(a.device)
         f = [self.network[f"function {i}"](x) for i, x in enumerate(X.values())]
-        terms = {"codes": torch.stack([torch.mean((B - own) ** 2) for own in f]).sum()}
+        terms = {"codes": add(mean_square(B, own) for own in f)}
         if a.consistent_functions:
             S = self.graph(X)
             pairs = list(combinations(f, 2))
-            terms["agreement"] = torch.stack([torch.mean((own - other) ** 2) for own, other in pairs]).sum()  # Eq. 3.33
-            errors = [torch.mean((S - cosines(own, other)) ** 2) for own, other in (*zip(f, f, strict=True), *pairs)]
-            terms["graph"] = a.beta * torch.stack(errors).sum()  # Eq. 3.34
+            terms["agreement"] = add(mean_square(own, other) for own, other in pairs)  # Eq. 3.33
+            errors = [mean_square(S, cosines(own, other)) for own, other in (*zip(f, f, strict=True), *pairs)]
+            terms["graph"] = a.beta * add(errors)  # Eq. 3.34
         return terms

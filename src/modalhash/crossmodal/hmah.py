@@ -56,8 +56,9 @@ class HMAH(Hasher):
     **Codes of items are fused**: an item with all its views gets sgn(H_f), one with a single view the code of that
     view's student; a query usually has one view.  `codes_` are the teacher's B, which have seen the labels.
     `n_bits` must be a multiple of 2M for M views.  Everything is seen in batches of b items.
-    `batch_size` None: n/10 within 32 … 1,024, so that small sets get as many steps.  The widths are those of hidden
-    layers; views called text or tags start with at most `words_width`.  A view that never varies is set aside.
+    Epochs None: at least 90 batches and 20 passes, so that small sets are trained as long.  `encoder`, `student` and
+    `discriminator` are widths of hidden layers; views called text or tags start with at most `words_width`.
+    A view that never varies is set aside.
     """
 
     alpha: float = 100.0
@@ -69,10 +70,10 @@ class HMAH(Hasher):
     discriminator: tuple[int, ...] = (64, 32)
     dropout: float = 0.5
     generator_steps: int = 5
-    batch_size: int | None = None
-    epochs: int = 40
-    student_epochs: int = 40
-    learning_rate: float = 1e-4
+    batch_size: int = 512
+    epochs: int | None = None
+    student_epochs: int | None = None
+    learning_rate: float = 1e-3
     validation: float = 0.0
     patience: int = 10
     teacher: str = "complementary"
@@ -89,52 +90,51 @@ class HMAH(Hasher):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        for name in ("words_width", "generator_steps", "epochs", "student_epochs", "patience"):
-            check_integer(name, getattr(self, name), low=1)
-        if self.batch_size is not None:
-            check_integer("batch_size", self.batch_size, low=2)
+        for name in ("batch_size", "words_width", "generator_steps", "patience", "epochs", "student_epochs"):
+            if getattr(self, name) is not None or not name.endswith("epochs"):
+                check_integer(name, getattr(self, name), low=2 if name == "batch_size" else 1)
+        if not self.encoder:
+            raise ValueError("encoder: expected at least one width, got ()")
         for name in ("encoder", "student", "discriminator"):
             for width in getattr(self, name):
                 check_integer(name, width, low=1)
         check_real("learning_rate", self.learning_rate, low=0, inclusive=False)
         for name in ("alpha", "beta", "mu", "dropout", "validation"):
             check_real(name, getattr(self, name), low=0)
+        if self.dropout >= 1 or self.validation >= 1:
+            raise ValueError(f"dropout, validation: expected less than 1, got {self.dropout} and {self.validation}")
         for name, known in (("teacher", TEACHERS), ("fusion", FUSIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
 
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
         from modalhash.networks import to_arrays
-        from modalhash.training import batch_size_for, new_seed, objective, seeded, split_rows, train
+        from modalhash.training import new_seed, objective, seeded, split_rows, train
 
         self.means_, self.scales_ = standards_of(views, self.name)
         self._check_parts(len(self.means_))
         n = next(iter(views.values())).shape[0]
         rng = self._rng()
         rows, held_out = split_rows(n, self.validation, rng)
-        size = self.batch_size or batch_size_for(n, most=1024, steps=10)
         self.losses_: dict[str, list[float]] = {}
         with seeded(new_seed(rng)) as generator:
             T: dict[str, F64] = {}
             if self.teacher != "none":
                 teacher = Teacher(self, views, labels)
-                terms = train(teacher.network, teacher.loss, rows, self._plan("teacher", size), generator, held_out)
+                terms = train(teacher.network, teacher.loss, rows, self._plan("teacher", n), generator, held_out)
                 self.losses_ |= {f"teacher: {name}": values for name, values in terms.items()}
                 self.objective_ = objective(terms)
-                T = teacher.values(n, size, generator)
+                T = teacher.values(n, generator)
             students = Students(self, views, labels, T)
-            terms = train(students.network, students.loss, rows, self._plan("students", size), generator, held_out)
+            terms = train(students.network, students.loss, rows, self._plan("students", n), generator, held_out)
         self.losses_ |= {f"students: {name}": values for name, values in terms.items()}
         self.student_objective_ = objective(terms)
         if self.teacher == "none":
             self.objective_ = self.student_objective_
         self.students_ = joined({name: to_arrays(students.of(name)) for name in self.means_})
         self.fusion_ = students.fusion()
-        self.codes_ = BinaryCodes.from_signs(np.hstack(list(T.values()))) if self._concatenated else self.encode(views)
-
-    @property
-    def _concatenated(self) -> bool:
-        return self.teacher in ("complementary", "intra")
+        whole = self.teacher in ("complementary", "intra")  # other teachers have no code of an item
+        self.codes_ = BinaryCodes.from_signs(np.hstack(list(T.values()))) if whole else self.encode(views)
 
     def _check_parts(self, views: int) -> None:
         """The parts of a code must share its bits evenly."""
@@ -144,12 +144,13 @@ class HMAH(Hasher):
         if self.n_bits % parts:
             raise ValueError(f"n_bits: {self.name} with {views} views needs a multiple of {parts}, got {self.n_bits}")
 
-    def _plan(self, stage: str, size: int) -> Plan:
-        from modalhash.training import Plan
+    def _plan(self, stage: str, n: int) -> Plan:
+        from modalhash.training import Plan, epochs_for
 
+        epochs = self.epochs if stage == "teacher" else self.student_epochs
         return Plan(
-            epochs=self.epochs if stage == "teacher" else self.student_epochs,
-            batch_size=size,
+            epochs=epochs or epochs_for(n, self.batch_size, steps=90, least=20),
+            batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             patience=self.patience if self.validation else None,
             title=f"{self.name} {self.n_bits} bits, {stage}",
@@ -191,14 +192,14 @@ class HMAH(Hasher):
         for rows in blocks(len(codes)):
             has = whole[rows]
             if has.any():
-                H_f = [self._part(name, checked[name][rows][has]) for name in self.means_]
-                packed[rows][has] = np.packbits(np.hstack(H_f) >= 0, axis=1)
+                parts = [self._part(name, checked[name][rows][has]) for name in self.means_]
+                packed[rows][has] = np.packbits(np.hstack(parts) >= 0, axis=1)
         return BinaryCodes(packed, self.n_bits)
 
     def _part(self, name: str, block: Matrix) -> F64:
-        """f_m(H_m), the columns of one view in the concatenated code (Eq. 3.22)."""
-        H, head = self._student(name, block), of_view(self.fusion_, name)
-        return np.asarray(np.einsum("nk,kj->nj", H, head["0.weight"]) + head["0.bias"])
+        """The columns of one view in a concatenated code (Eq. 3.22)."""
+        head = of_view(self.fusion_, name)
+        return np.asarray(np.einsum("nk,kj->nj", self._student(name, block), head["0.weight"]) + head["0.bias"])
 
 
 class Stage:
@@ -270,9 +271,7 @@ class Teacher(Stage):
 
     def outputs(self, X: Mapping[str, Tensor], S: Tensor) -> list[Tensor]:
         """T_m of every view: its own messages beside those from the other views (Eq. 3.6)."""
-        import torch
-
-        from modalhash.networks import propagator
+        from modalhash.networks import propagator, torch
 
         net, M, form = self.network, len(X), "symmetric" if self.system.as_printed else "rows"
         F = [net[f"encoder {i}"](x) for i, x in enumerate(X.values())]  # Eq. 3.1
@@ -287,32 +286,29 @@ class Teacher(Stage):
 
     def loss(self, rows: Rows) -> dict[str, Tensor]:
         """The terms of Eq. 3.16 for a batch, weighted; the discriminator takes its own step now and then."""
-        import torch
-
-        from modalhash.networks import bits, cosines
+        from modalhash.networks import add, bits, cosines, mean_square, torch
 
         a, S = self.system, self.similarity(rows)
         T = self.outputs(self.features(rows), S)
         spaces = T if a.teacher == "separate" else [torch.cat(T, dim=1)]  # Eq. 3.7
-        J1 = torch.stack([torch.mean((cosines(t) - S) ** 2) for t in spaces]).sum()  # Eq. 3.9
-        J2 = torch.stack([torch.mean((t - bits(t)) ** 2) for t in spaces]).sum()  # Eq. 3.10
+        J1 = add(mean_square(cosines(t), S) for t in spaces)  # Eq. 3.9
+        J2 = add(mean_square(t, bits(t)) for t in spaces)  # Eq. 3.10
         terms = {"similarity": a.alpha * J1, "quantization": a.beta * J2}
         if self.adversary is not None:
             if self.network.training:
                 self.adversary.step(torch.cat(spaces))
-            terms["adversary"] = torch.stack([self.adversary.loss(t) for t in spaces]).sum()  # Eq. 3.11
+            terms["adversary"] = add(self.adversary.loss(t) for t in spaces)  # Eq. 3.11
         return terms
 
-    def values(self, n: int, size: int, generator: Any) -> dict[str, F64]:
+    def values(self, n: int, generator: Any) -> dict[str, F64]:
         """T_m of all training items, in eval mode, in batches drawn once."""
-        import torch
-
+        from modalhash.networks import torch
         from modalhash.training import batches
 
         width = self.system.n_bits // (1 if self.system.teacher == "separate" else len(self.names))
         T = {name: np.empty((n, width)) for name in self.names}
         with torch.no_grad():
-            for rows in batches(np.arange(n), size, generator):
+            for rows in batches(np.arange(n), self.system.batch_size, generator):
                 outputs = self.outputs(self.features(rows), self.similarity(rows))
                 for name, values in zip(self.names, outputs, strict=True):
                     T[name][rows] = values.cpu().numpy()
@@ -324,10 +320,9 @@ class Students(Stage):
 
     def __init__(self, system: HMAH, views: Mapping[str, Matrix], labels: Matrix, T: Mapping[str, F64]) -> None:
         super().__init__(system, views, labels)
-        import torch
         from torch import nn
 
-        from modalhash.networks import mlp
+        from modalhash.networks import mlp, torch
 
         K, M = system.n_bits, len(self.names)
         self.T = [torch.from_numpy(values).float() for values in T.values()]
@@ -376,9 +371,7 @@ class Students(Stage):
 
     def loss(self, rows: Rows) -> dict[str, Tensor]:
         """The terms of Eq. 3.17 for a batch, weighted; those of Eq. 3.18 without a shared teacher."""
-        import torch
-
-        from modalhash.networks import bits, cosines
+        from modalhash.networks import add, bits, cosines, mean_square, torch
 
         a = self.system
         H, H_f = self.outputs(self.features(rows))
@@ -388,22 +381,20 @@ class Students(Stage):
             S = self.similarity(rows)
             terms = self._correlations(H, H_f, S, [S] * len(H))  # Eq. 3.19
             if T:
-                terms["teacher"] = torch.stack([torch.mean((h - t) ** 2) for h, t in zip(H, T, strict=True)]).sum()
+                terms["teacher"] = add(mean_square(h, t) for h, t in zip(H, T, strict=True))
         else:
             whole = torch.cat(T, dim=1)
             B = bits(whole)
             terms = self._correlations(H, H_f, cosines(whole), [cosines(t) for t in T])  # Eq. 3.14
         relaxed = H if H_f is None else [*H, H_f]
-        return terms | {"codes": torch.stack([torch.mean((h - B) ** 2) for h in relaxed]).sum()}  # Eq. 3.15, 3.20
+        return terms | {"codes": add(mean_square(h, B) for h in relaxed)}  # Eq. 3.15, 3.20
 
     def _correlations(self, H: list[Tensor], H_f: Tensor | None, C: Tensor, own: list[Tensor]) -> dict[str, Tensor]:
         """Q1: the cosines of fused, crossed and own outputs towards those given."""
-        import torch
-
-        from modalhash.networks import cosines
+        from modalhash.networks import add, cosines, mean_square
 
         mu = self.system.mu
-        terms = {} if H_f is None else {"fused": mu * torch.mean((cosines(H_f) - C) ** 2)}
-        crossed = [torch.mean((cosines(h, other) - C) ** 2) for h, other in combinations(H, 2)]
-        intra = [torch.mean((cosines(h) - c) ** 2) for h, c in zip(H, own, strict=True)]
-        return terms | {"cross": mu * torch.stack(crossed).sum(), "intra": mu * torch.stack(intra).sum()}
+        terms = {} if H_f is None else {"fused": mu * mean_square(cosines(H_f), C)}
+        crossed = [mean_square(cosines(h, other), C) for h, other in combinations(H, 2)]
+        intra = [mean_square(cosines(h), c) for h, c in zip(H, own, strict=True)]
+        return terms | {"cross": mu * add(crossed), "intra": mu * add(intra)}
