@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from modalhash.collection import Collection as Collection
     from modalhash.crossmodal.a2lh import A2LH as A2LH
     from modalhash.crossmodal.acqh import ACQH as ACQH
+    from modalhash.crossmodal.cirh import CIRH as CIRH
+    from modalhash.crossmodal.hmah import HMAH as HMAH
     from modalhash.datasets import load_dataset as load_dataset
     from modalhash.grids import show as show
     from modalhash.index import Hits as Hits
@@ -34,7 +36,9 @@ _NAMES = {
     "ACQH": "crossmodal.acqh",
     "BinaryCodes": "codes",
     "CCAITQ": "baselines.cca_itq",
+    "CIRH": "crossmodal.cirh",
     "Collection": "collection",
+    "HMAH": "crossmodal.hmah",
     "Hits": "index",
     "ITQ": "baselines.itq",
     "Index": "index",

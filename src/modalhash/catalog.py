@@ -14,6 +14,8 @@ from modalhash.hasher import MODEL, Hasher
 SYSTEMS = {
     "ACQH": "crossmodal.acqh",
     "A2LH": "crossmodal.a2lh",
+    "HMAH": "crossmodal.hmah",
+    "CIRH": "crossmodal.cirh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",
