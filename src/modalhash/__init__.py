@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modalhash.collection import Collection as Collection
     from modalhash.crossmodal.a2lh import A2LH as A2LH
     from modalhash.crossmodal.acqh import ACQH as ACQH
+    from modalhash.crossmodal.dcsh import DCSH as DCSH
     from modalhash.datasets import load_dataset as load_dataset
     from modalhash.grids import show as show
     from modalhash.index import Hits as Hits
@@ -35,6 +36,7 @@ _NAMES = {
     "BinaryCodes": "codes",
     "CCAITQ": "baselines.cca_itq",
     "Collection": "collection",
+    "DCSH": "crossmodal.dcsh",
     "Hits": "index",
     "ITQ": "baselines.itq",
     "Index": "index",

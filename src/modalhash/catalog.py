@@ -14,6 +14,7 @@ from modalhash.hasher import MODEL, Hasher
 SYSTEMS = {
     "ACQH": "crossmodal.acqh",
     "A2LH": "crossmodal.a2lh",
+    "DCSH": "crossmodal.dcsh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",
