@@ -1,0 +1,124 @@
+"""Networks of the deep systems: layers, graph convolution on a batch, and their way into plain arrays.
+
+This file needs torch and is imported only where a deep system is fitted; `layers` encodes without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from modalhash.layers import Arrays
+
+try:
+    import torch as torch  # for `training`, too
+except ImportError as error:  # pragma: no cover - the message is tested in another process
+    raise ImportError("the deep systems are fitted with PyTorch: pip install 'modalhash[deep]'") from error
+from torch import Tensor, nn
+
+TINY = 1e-8  # what a degree or a length must exceed to be divided by
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "identity": nn.Identity}
+
+
+def mlp(
+    widths: Sequence[int],
+    *,
+    activation: str = "tanh",
+    last: str = "identity",
+    batch_norm: bool = False,
+    last_batch_norm: bool = False,
+    dropout: float = 0.0,
+    bias: bool = True,
+) -> nn.Sequential:
+    """Fully connected layers widths[0] → … → widths[-1].
+
+    Every layer but the last is followed by batch normalisation, activation and dropout as asked for; the last
+    by `last_batch_norm` and the activation `last`.  Activations: tanh, relu, identity.
+    """
+    parts: list[nn.Module] = []
+    for i, (d, width) in enumerate(pairwise(widths)):
+        final = i == len(widths) - 2
+        parts.append(nn.Linear(d, width, bias=bias))
+        if last_batch_norm if final else batch_norm:
+            parts.append(nn.BatchNorm1d(width))
+        parts.append(ACTIVATIONS[last if final else activation]())
+        if dropout and not final:
+            parts.append(nn.Dropout(dropout))
+    return nn.Sequential(*parts)
+
+
+def hash_head(width: int, n_bits: int, *, bias: bool = True) -> nn.Sequential:
+    """One linear layer and tanh: relaxed codes in (-1, +1)."""
+    return mlp([width, n_bits], last="tanh", bias=bias)
+
+
+class GraphConvolution(nn.Module):
+    """One layer of message passing in a batch: P · dropout(X) · W, P from `propagator`."""
+
+    def __init__(self, d: int, width: int, *, bias: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d, width, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, propagation: Tensor, values: Tensor) -> Tensor:
+        """Messages (b, width) of the items of a batch, from their values (b, d) and P (b, b)."""
+        messages: Tensor = propagation @ self.linear(self.dropout(values))
+        return messages
+
+
+def propagator(affinity: Tensor, form: str = "symmetric") -> Tensor:
+    """D^-1/2 S D^-1/2 (`symmetric`) or D^-1 S (`rows`) of a dense affinity S (b, b) with degrees D.
+
+    An item without a positive degree sends and gets nothing: its row is zero.
+    """
+    degree = affinity.sum(dim=1)
+    safe = degree.clamp(min=TINY)
+    if form == "rows":
+        return torch.where(degree > TINY, 1.0 / safe, 0.0)[:, None] * affinity
+    if form != "symmetric":
+        raise ValueError(f"form: expected 'symmetric' or 'rows', got {form!r}")
+    root = torch.where(degree > TINY, safe.rsqrt(), 0.0)
+    return root[:, None] * affinity * root[None, :]
+
+
+def cosines(left: Tensor, right: Tensor | None = None) -> Tensor:
+    """Cosine of every row of `left` with every row of `right` (of `left` itself if None); 0 for zero rows."""
+    a = nn.functional.normalize(left, dim=1, eps=TINY)
+    b = a if right is None else nn.functional.normalize(right, dim=1, eps=TINY)
+    return a @ b.T
+
+
+def to_arrays(network: nn.Sequential) -> Arrays:
+    """A trained `mlp` as arrays for `layers.run`: batch normalisation, at its running statistics, is folded in.
+
+    Hidden layers are float32, the last is float64.  Activations and dropout hold nothing and leave no trace.
+    """
+    folded: list[tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], ...]] = []
+    for part in network:
+        if isinstance(part, nn.Linear):
+            weight = part.weight.detach().cpu().double().numpy().T
+            bias = np.zeros(weight.shape[1]) if part.bias is None else part.bias.detach().cpu().double().numpy()
+            folded.append((weight, bias))
+        elif isinstance(part, nn.BatchNorm1d):
+            weight, bias = folded[-1]
+            factor, shift = _running(part)
+            folded[-1] = (weight * factor, bias * factor + shift)
+    kinds = [np.float32] * (len(folded) - 1) + [np.float64]
+    arrays: Arrays = {}
+    for i, ((weight, bias), kind) in enumerate(zip(folded, kinds, strict=True)):
+        arrays |= {f"{i}.weight": np.array(weight, dtype=kind), f"{i}.bias": np.array(bias, dtype=kind)}
+    return arrays
+
+
+def _running(norm: nn.BatchNorm1d) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], ...]:
+    """Factor and shift that batch normalisation amounts to once its statistics stand still."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    mean, variance, weight, bias = (
+        values.detach().cpu().double().numpy()
+        for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    factor = weight / np.sqrt(variance + norm.eps)
+    return factor, bias - mean * factor

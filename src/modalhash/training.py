@@ -1,0 +1,135 @@
+"""One short loop that trains a network: named loss terms, seeded batches, progress, early stop."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modalhash.networks import torch
+
+Rows = NDArray[np.int64]
+Loss = Callable[[Rows], "dict[str, torch.Tensor]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a network is trained: Adam over `epochs` passes in batches of `batch_size` rows.
+
+    With `patience`, training stops when the loss on the rows held out has not fallen for as many epochs, and
+    the best weights come back.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    patience: int | None = None
+    title: str = "training"
+    verbose: bool = False
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[torch.Generator]:
+    """torch's random numbers from `seed` inside, the caller's state as it was after; yields a generator for batches."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield torch.Generator().manual_seed(seed)
+
+
+def new_seed(rng: np.random.Generator) -> int:
+    """A seed for `seeded` from a system's random numbers."""
+    return int(rng.integers(2**31))
+
+
+def train(
+    network: torch.nn.Module,
+    loss: Loss,
+    rows: Rows,
+    plan: Plan,
+    generator: torch.Generator,
+    held_out: Rows | None = None,
+) -> dict[str, list[float]]:
+    """Train in place and return the mean of every loss term, epoch by epoch; leaves the network in eval mode.
+
+    `loss(rows)` gets the positions of a batch and returns named terms (scalars, means over the batch, weighted);
+    their sum is what falls.  `held_out` must come from the training rows; its sum is kept as "held out".
+    Raises ValueError when the loss is no longer finite.  Ctrl-C goes to the caller.
+    """
+    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    history: dict[str, list[float]] = {}
+    best, best_state, waited = np.inf, None, 0
+    for epoch in _epochs(plan):
+        network.train()
+        sums: dict[str, float] = {}
+        for batch in batches(rows, plan.batch_size, generator):
+            terms = loss(batch)
+            total = torch.stack(list(terms.values())).sum()
+            if not bool(torch.isfinite(total)):
+                raise ValueError(
+                    f"{plan.title}: the loss is {float(total.detach())} in epoch {epoch}; lower learning_rate"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(total)
+            optimiser.step()
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(term.detach()) * len(batch) / len(rows)
+        if held_out is not None:
+            sums["held out"] = _evaluate(network, loss, held_out, plan.batch_size)
+        for name, value in sums.items():
+            history.setdefault(name, []).append(value)
+        if held_out is not None and plan.patience is not None:
+            if sums["held out"] < best:
+                best, best_state, waited = sums["held out"], copy.deepcopy(network.state_dict()), 0
+            else:
+                waited += 1
+            if waited >= plan.patience:
+                break
+    if best_state is not None:
+        network.load_state_dict(best_state)
+    network.eval()
+    return history
+
+
+def objective(history: dict[str, list[float]]) -> list[float]:
+    """The sum of the loss terms, epoch by epoch."""
+    terms = [values for name, values in history.items() if name != "held out"]
+    return [sum(values) for values in zip(*terms, strict=True)]
+
+
+def batches(rows: Rows, size: int, generator: torch.Generator | None = None) -> Iterator[Rows]:
+    """The rows in random order (as they are without a generator), in even parts of about `size`, never of one row."""
+    order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
+    parts = max(1, min(-(-len(rows) // size), len(rows) // 2))  # batch normalisation needs two rows
+    yield from np.array_split(rows[order.numpy()], parts)
+
+
+def split_rows(n: int, share: float, rng: np.random.Generator) -> tuple[Rows, Rows | None]:
+    """Rows to train on and rows held out for the early stop: a share of n, at least two, or None for share 0."""
+    if not share:
+        return np.arange(n), None
+    order, held = rng.permutation(n), min(max(2, round(share * n)), n - 2)
+    if held < 2:
+        raise ValueError(f"early stop: {n} training rows are too few to hold some out")
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def _evaluate(network: torch.nn.Module, loss: Loss, rows: Rows, size: int) -> float:
+    """The mean loss in eval mode."""
+    network.eval()
+    with torch.no_grad():
+        parts = [sum(float(term) for term in loss(part).values()) * len(part) for part in batches(rows, size)]
+    return sum(parts) / len(rows)
+
+
+def _epochs(plan: Plan) -> Any:
+    if not plan.verbose:
+        return range(plan.epochs)
+    from rich.progress import track
+
+    return track(range(plan.epochs), description=plan.title)
