@@ -28,13 +28,13 @@ def centroids(views: Mapping[str, F64], n_anchors: int, seed: int) -> dict[str, 
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     together = np.hstack(list(views.values()))
     with threadpool_limits(1), warnings.catch_warnings():  # sums of several threads differ in the last bits
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than anchors
         found = KMeans(n_anchors, n_init=1, max_iter=25, random_state=seed).fit(together).cluster_centers_
-    found = np.unique(found, axis=0)
+    found = found[np.unique(found.round(9), axis=0, return_index=True)[1]]
     edges = np.cumsum([0, *(view.shape[1] for view in views.values())])
     return {name: found[:, low:high] for name, low, high in zip(views, edges[:-1], edges[1:], strict=True)}
 

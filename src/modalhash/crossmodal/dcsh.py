@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
 from modalhash.graphs import AnchorGraph, anchor_graph, centroids
-from modalhash.hasher import ConvergenceWarning as ConvergenceWarning
 from modalhash.hasher import Hasher, check_integer, check_real
 from modalhash.layers import is_constant, joined, of_view, run, standardised, standards
 from modalhash.solvers import itq_rotation, mean_and_scale, procrustes, signs
@@ -52,8 +51,9 @@ class DCSH(Hasher):
     | λ1, λ2 | `independence` and `balance` of the bits | scalars |
 
     `objective_` holds stage 1 after every round and never rises; `losses_` the terms of stage 2, epoch by epoch.
-    The printed λ = 1 weigh ‖BᵀB - nI‖² and ‖Bᵀ1‖²; here the same 1 weighs them divided by n.  The printed γ = 100
-    weigh sums over a batch of n; here they weigh means (/ n) and squared means (/ n²).
+    The printed λ = 1 and γ = 100 weigh sums: ‖BᵀB - nI‖² and, over a batch, tr((F^m)ᵀF^t) and ‖(F^m)ᵀF^t - nI‖².  Here
+    λ and γ weigh means, as above, and 0.3 and 0.1 are ours: with γ = 100 the functions forget B.
+    With `keep_parts` an unconnected part of a graph is known by its own eigenvector; the text drops them all.
     Views must be complete in training.  A view whose rows are all alike says nothing: its outputs are zero.
     Memory is O(n (K + k (k_a + 1))) beside the views and batches; nothing of size n × n is formed.
     """
@@ -62,8 +62,8 @@ class DCSH(Hasher):
     n_neighbours: int = 3
     n_anchor_neighbours: int = 2
     alpha: float = 1.0
-    independence: float = 1.0
-    balance: float = 1.0
+    independence: float = 0.3
+    balance: float = 0.3
     max_iter: int = 10
     tolerance: float = 1e-3
     joint_anchors: bool = True
@@ -71,14 +71,16 @@ class DCSH(Hasher):
     rotate: bool = True
     keep_parts: bool = True
     hidden: tuple[int, ...] = (1024, 512)
-    gamma1: float = 100.0
-    gamma2: float = 100.0
-    dropout: float = 0.0
+    gamma1: float = 0.1
+    gamma2: float = 0.1
+    dropout: float = 0.5
     epochs: int = 30
     batch_size: int = 256
     learning_rate: float = 1e-3
 
-    summary: ClassVar[str] = "unsupervised, any number of views: one code from the views' neighbourhoods, deep functions"
+    summary: ClassVar[str] = (
+        "unsupervised, any number of views: one code from the views' neighbourhoods, deep functions"
+    )
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -90,6 +92,8 @@ class DCSH(Hasher):
         check_real("learning_rate", self.learning_rate, low=0, inclusive=False)
         for name in ("alpha", "independence", "balance", "tolerance", "gamma1", "gamma2", "dropout"):
             check_real(name, getattr(self, name), low=0)
+        if self.dropout >= 1:
+            raise ValueError(f"dropout: expected a share below 1, got {self.dropout}")
 
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
         varied = {m: matrix for m, matrix in views.items() if not is_constant(matrix)}
@@ -166,14 +170,14 @@ class DCSH(Hasher):
             self.means_[m], self.scales_[m] = standards(matrix)
         codes = torch.from_numpy(B.astype(np.float32))
         with seeded(new_seed(rng)) as generator:
-            networks = torch.nn.ModuleList(
-                mlp((matrix.shape[1], *self.hidden, self.n_bits), activation="relu", dropout=self.dropout)
-                for matrix in views.values()
-            )
+            networks = {
+                m: mlp((matrix.shape[1], *self.hidden, self.n_bits), activation="relu", dropout=self.dropout)
+                for m, matrix in views.items()
+            }
 
             def loss(rows: NDArray[np.int64]) -> dict[str, Tensor]:
-                inputs = (standardised(views[m][rows], self.means_[m], self.scales_[m]) for m in views)
-                outputs = [net(torch.from_numpy(x)) for net, x in zip(networks, inputs, strict=True)]
+                inputs = {m: standardised(x[rows], self.means_[m], self.scales_[m]) for m, x in views.items()}
+                outputs = [network(torch.from_numpy(inputs[m])) for m, network in networks.items()]
                 return function_loss(outputs, codes[torch.from_numpy(rows)], self.gamma1, self.gamma2)
 
             plan = Plan(
@@ -183,8 +187,9 @@ class DCSH(Hasher):
                 title=f"{self.name} {self.n_bits} bits",
                 verbose=self.verbose,
             )
-            self.losses_ = train(networks, loss, np.arange(len(B)), plan, generator)
-        self.networks_ = joined({m: to_arrays(net) for m, net in zip(views, networks, strict=True)})
+            together = torch.nn.ModuleList(networks.values())
+            self.losses_ = train(together, loss, np.arange(len(B)), plan, generator)
+        self.networks_ = joined({m: to_arrays(network) for m, network in networks.items()})
 
     def _project(self, name: str, block: Matrix) -> Floats:
         network = of_view(self.networks_, name)
@@ -201,12 +206,12 @@ def function_loss(outputs: list[Tensor], codes: Tensor, gamma1: float, gamma2: f
     together = torch.cat(outputs, dim=1)
     gram = together.T @ together / n  # (F^m)ᵀF^t / n of all pairs of views
     eye = torch.eye(k).repeat(len(outputs), len(outputs))
-    between = torch.trace(sum(outputs).T @ sum(outputs)) / n - torch.trace(gram)  # Σ_{m≠t}
-    terms = {"fit": sum(((F - codes) ** 2).sum() for F in outputs) / (2 * n)}
-    if len(outputs) > 1:
-        terms["agreement"] = -gamma1 * between
-    terms["independence"] = gamma2 * ((gram - eye) ** 2).sum()
-    return terms
+    same = torch.eye(len(outputs)).repeat_interleave(k, 0).repeat_interleave(k, 1)
+    return {
+        "fit": ((together - codes.repeat(1, len(outputs))) ** 2).sum() / (2 * n),
+        "agreement": -gamma1 * (gram * eye * (1 - same)).sum(),  # traces of the blocks with m ≠ t
+        "independence": gamma2 * ((gram - eye) ** 2).sum(),
+    }
 
 
 def aligned(embeddings: Mapping[str, F64], max_iter: int = 50) -> dict[str, F64]:
