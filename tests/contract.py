@@ -29,6 +29,7 @@ Check = Callable[[type[Hasher], Data, Labels], None]
 BITS = 8
 SETTINGS: dict[str, dict[str, Any]] = {  # parameters with which a slow system stays quick here
     "DCSH": {"hidden": (16,), "epochs": 2},
+    "RDCMH": {"hidden": (16,), "epochs": 2},
 }
 ITEM_ORDER_FREE = {"LSH", "PCASign", "ITQ", "CCAITQ", "SignEmbedding"}  # permuted items -> permuted codes
 COLUMN_ORDER_FREE = {"PCASign", "ITQ", "CCAITQ"}

@@ -46,7 +46,7 @@ def _obstacle(found: type[Hasher], data: Dataset) -> str:
         if data.labels is None:
             return "needs labels, the data has none"
         _, labelled = check_labels(data.labels, len(data))
-        if not labelled[data.split["train"]].all():
+        if not found.takes_unlabelled and not labelled[data.split["train"]].all():
             return "needs every training label, some are missing"
     if len(data.views) < found.min_views:
         return f"needs {found.min_views} views, the data has {len(data.views)}"

@@ -15,6 +15,7 @@ SYSTEMS = {
     "ACQH": "crossmodal.acqh",
     "A2LH": "crossmodal.a2lh",
     "DCSH": "crossmodal.dcsh",
+    "RDCMH": "crossmodal.rdcmh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",
