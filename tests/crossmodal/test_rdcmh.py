@@ -14,7 +14,7 @@ from modalhash.crossmodal.rdcmh import PAIRS, RDCMH, VARIANTS, Ranking
 from modalhash.datasets import Dataset, planted
 
 F64 = NDArray[np.float64]
-QUICK: dict[str, Any] = {"hidden": (256,), "dropout": 0.2, "random_state": 0}
+QUICK: dict[str, Any] = {"hidden": (256,), "random_state": 0}
 
 
 def cosine(a: F64, b: F64) -> float:
@@ -54,6 +54,7 @@ def test_shared_labels_are_counted() -> None:
 
 def test_triplets_come_from_three_bins_of_the_ranking_list() -> None:
     views, labels = some_items(31)
+    labels[:, 0] = 1  # all labelled
     ranking = Ranking(views, labels, "shifted")
     rng, queries, everything = np.random.default_rng(0), np.arange(31), np.arange(31)
     own = {m: ranking.similarity(m, everything[:, None], everything[None, :]) for m in views}
@@ -132,8 +133,13 @@ def correlation(data: Dataset) -> float:
     return score(mh.CCAITQ(n_bits=16, random_state=0).fit(data.part("train")), data)
 
 
-GAINS = {"nuisance": 0.2, "multilabel": 0.05}
-SOLVERS = [(kind, variant) for kind in GAINS for variant in VARIANTS if (kind, variant) != ("multilabel", "RDCMH-ND")]
+GAINS = {"nuisance": 0.3, "multilabel": 0.05}
+SOLVERS = [
+    pytest.param(kind, variant, marks=() if variant == "RDCMH" else pytest.mark.slow)
+    for kind in GAINS
+    for variant in VARIANTS
+    if variant != "RDCMH-ND"  # a linear map of the features: see the next test
+]
 
 
 @pytest.mark.parametrize(("kind", "variant"), SOLVERS)
@@ -143,21 +149,47 @@ def test_planted_problems_are_solved_well_above_correlation(kind: str, variant: 
     assert min(score(hasher, data), score(hasher, data, "text", "image")) > correlation(data) + GAINS[kind]
 
 
-@pytest.mark.parametrize("kind", GAINS)
-def test_few_labels_still_beat_correlation(kind: str) -> None:
+@pytest.mark.slow
+def test_linear_functions_are_better_than_correlation() -> None:
+    data = planted("nuisance", 400, 0)
+    hasher = RDCMH(n_bits=16, **{**QUICK, **VARIANTS["RDCMH-ND"]}, epochs=200)
+    hasher.fit(data.part("train"), data.part_labels("train"))
+    assert score(hasher, data) > correlation(data) + 0.1
+
+
+def few_labels(kind: str) -> tuple[Dataset, F64]:
+    """A planted problem and its training labels, of which seven in ten rows are unknown."""
     data = planted(kind, 800, 0)
     labels = np.array(data.part_labels("train"), dtype=float)
     labels[np.random.default_rng(0).permutation(len(labels))[: int(0.7 * len(labels))]] = np.nan
+    return data, labels
+
+
+@pytest.mark.parametrize(
+    ("kind", "gain"), [("nuisance", 0.1), pytest.param("multilabel", 0.02, marks=pytest.mark.slow)]
+)
+def test_few_labels_still_beat_correlation(kind: str, gain: float) -> None:
+    data, labels = few_labels(kind)
     hasher = RDCMH(n_bits=16, **QUICK).fit(data.part("train"), labels)
-    assert score(hasher, data) > correlation(data) + 0.02
+    assert score(hasher, data) > correlation(data) + gain
 
 
+@pytest.mark.slow
 def test_some_labels_of_an_item_may_be_missing() -> None:
-    data = planted("multilabel", 400, 0)
+    data = planted("multilabel", 800, 0)
     labels = np.array(data.part_labels("train"), dtype=float)
     labels[np.random.default_rng(0).random(labels.shape) < 0.3] = 0
     hasher = RDCMH(n_bits=16, **QUICK).fit(data.part("train"), labels)
     assert score(hasher, data) > correlation(data)
+
+
+def test_queries_with_labels_rank_items_with_labels() -> None:
+    views, labels = some_items()
+    ranking = Ranking(views, labels, "shifted")
+    for _ in range(20):
+        picks, _, _ = ranking.triplets(np.arange(30), 5, np.random.default_rng(0))
+        assert ranking.known[picks[ranking.known]].all()
+        assert not ranking.known[picks[~ranking.known]].all()
 
 
 def test_unlabelled_items_take_part() -> None:
@@ -179,7 +211,7 @@ def test_codes_do_not_collapse(labelled: float) -> None:
     data = planted("multilabel", 400, 0)
     labels = np.array(data.labels, dtype=float)
     labels[np.random.default_rng(0).random(len(labels)) > labelled] = np.nan
-    hasher = RDCMH(n_bits=16, **QUICK).fit(data.views, labels)
+    hasher = RDCMH(n_bits=16, **QUICK, epochs=20).fit(data.views, labels)
     for codes in (hasher.codes_, *(hasher.encode({m: x}) for m, x in data.views.items())):
         assert len(np.unique(codes.packed, axis=0)) > 20
         balance = np.abs(codes.signs().mean(axis=0))
@@ -189,16 +221,16 @@ def test_codes_do_not_collapse(labelled: float) -> None:
 def test_three_views_and_many_items_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rdcmh, "CANDIDATES", 50)
     data = planted("three_views", 400, 0)
-    hasher = RDCMH(n_bits=16, **QUICK).fit(data.part("train"), data.part_labels("train"))
+    hasher = RDCMH(n_bits=16, **QUICK, epochs=30).fit(data.part("train"), data.part_labels("train"))
     assert score(hasher, data, "tags", "image") > 0.4
 
 
 def test_losses_fall_and_are_named() -> None:
     data = planted("nuisance", 200, 0)
-    hasher = RDCMH(n_bits=8, **QUICK).fit(data.views, data.labels)
+    hasher = RDCMH(n_bits=8, **QUICK, epochs=20).fit(data.views, data.labels)
     assert list(hasher.losses_) == ["ranking", "quantisation"]
-    assert hasher.losses_["ranking"][-1] < 0.7 * hasher.losses_["ranking"][0]
-    after = RDCMH(n_bits=8, **QUICK, joint=False).fit(data.views, data.labels)
+    assert hasher.losses_["ranking"][-1] < 0.9 * hasher.losses_["ranking"][0]
+    after = RDCMH(n_bits=8, **QUICK, epochs=5, joint=False).fit(data.views, data.labels)
     assert list(after.losses_) == ["ranking", "codes"]
     assert after.losses_["codes"][-1] < after.losses_["codes"][0]
 

@@ -48,19 +48,22 @@ class RDCMH(Hasher):
     | s^aa | s1 from the feature cosine; with labels s1 exp(s2 - s1), s2 their cosine (Eq. 1) | batch × n |
     | s^ab | the mean of s^aa and s^bb; for the order of a query's items the mean over all views | batch × n |
 
-    An item without labels (a row of NaN) and one that has none of them (a row of zeros) are alike, as in Eq. 1.
+    A query with labels ranks the items with labels, one without ranks all by features; triplets of the latter count
+    `feature_weight` times (1 in the text).  An item without labels (a row of NaN) and one that has none of them
+    (a row of zeros) are alike, as in Eq. 1.  `similarity` says how a cosine becomes s1, see `Ranking`.
     `margin` is a share of K: 0.25 is K/4, 0 the text, whose optimum is that all codes are equal.  The printed λ = 1
     weighs a sum over items beside a sum over all triplets, which are far more; here it weighs means, and 0.01 is ours:
-    with 1 the signs of the first step stay.  `similarity` says how a cosine becomes s1, see `Ranking`.
-    Views must be complete in training.  A view whose rows are all alike says nothing: its outputs
-    are zero.  S is computed for the queries of a batch; memory is O(n (d + K + batch_size)).
+    with 1 the signs of the first steps stay.  `batch_size` counts triplets, three a query.
+    Views must be complete in training.  A view whose rows are all alike says nothing: its outputs are zero.
+    S is computed for the queries of a batch; memory is O(n (d + c + K + batch_size)).
     """
 
     margin: float = 0.25
     lam: float = 0.01
+    feature_weight: float = 0.1
     n_bins: int = 5
-    hidden: tuple[int, ...] = (1024,)
-    dropout: float = 0.5
+    hidden: tuple[int, ...] = (512,)
+    dropout: float = 0.2
     weighted: bool = True
     similarity: str = "shifted"
     joint: bool = True
@@ -80,7 +83,7 @@ class RDCMH(Hasher):
         for width in self.hidden:
             check_integer("hidden", width, low=1)
         check_real("learning_rate", self.learning_rate, low=0, inclusive=False)
-        for name in ("margin", "lam", "dropout"):
+        for name in ("margin", "lam", "feature_weight", "dropout"):
             check_real(name, getattr(self, name), low=0)
         if self.dropout >= 1:
             raise ValueError(f"dropout: expected a share below 1, got {self.dropout}")
@@ -133,6 +136,7 @@ class RDCMH(Hasher):
 
         def loss(rows: Rows) -> dict[str, Tensor]:
             picks, order, weights = ranking.triplets(rows, self.n_bins, rng)
+            order *= np.where(ranking.known[rows], 1.0, self.feature_weight)[:, None].astype(np.float32)
             if not self.weighted:
                 weights = {pair: np.ones_like(values) for pair, values in weights.items()}
             items = torch.from_numpy(np.column_stack([rows, picks]))  # q and one item of each of three bins
@@ -143,7 +147,7 @@ class RDCMH(Hasher):
 
         plan = Plan(
             epochs=self.epochs,
-            batch_size=self.batch_size,
+            batch_size=max(2, self.batch_size // len(PAIRS)),  # queries
             learning_rate=self.learning_rate,
             title=f"{self.name} {self.n_bits} bits",
             verbose=self.verbose,
@@ -202,17 +206,21 @@ class Ranking:
 
         The three make three triplets (q, i, j), in the order of PAIRS.  Also returned: (b, 3), 1 where s_qi > s_qj
         and 0 for ties, and the weights 1 - s_ij of every pair of views, (b, 3).
-        The list ranks at most CANDIDATES random items other than the query; ties stand in random order.
+        The list ranks at most CANDIDATES random items other than the query.  A labelled query ranks labelled items
+        only (if there are as many as bins): s with and s without labels are not on one scale.
         """
         n = len(self.known)
         candidates = rng.permutation(n)[: CANDIDATES + 1]
         views = list(self.features)
         s = sum((self.similarity(m, queries[:, None], candidates[None, :]) for m in views), np.zeros(1)) / len(views)
-        s[candidates[None, :] == queries[:, None]] = -1.0  # last, and cut off
-        ranks = np.argsort(-s, axis=1, kind="stable")
-        edges = np.linspace(0, min(n - 1, CANDIDATES), n_bins + 1).astype(int)
+        left_out = candidates[None, :] == queries[:, None]
+        if self.known[candidates].sum() > n_bins:
+            left_out |= self.known[queries][:, None] & ~self.known[candidates][None, :]
+        s[left_out] = -1.0  # last, and cut off
+        ranks = np.argsort(-s, axis=1, kind="stable")  # candidates come in random order, and so do ties
+        edges = (~left_out).sum(axis=1)[:, None] * np.arange(n_bins + 1) // n_bins
         bins = np.sort(np.argsort(rng.random((len(queries), n_bins)), axis=1)[:, :3], axis=1)
-        places = rng.integers(edges[bins], edges[bins + 1])
+        places = rng.integers(np.take_along_axis(edges, bins, axis=1), np.take_along_axis(edges, bins + 1, axis=1))
         chosen = np.take_along_axis(ranks, places, axis=1)
         found, picks = np.take_along_axis(s, chosen, axis=1), candidates[chosen]
         first, second = np.array(PAIRS).T
