@@ -30,6 +30,8 @@ BITS = 8
 SETTINGS: dict[str, dict[str, Any]] = {  # parameters with which a slow system stays quick here
     "HMAH": {"encoder": (12, 8), "student": (12,), "discriminator": (6,), "epochs": 4, "student_epochs": 8},
     "CIRH": {"width": 12, "hidden": 12, "epochs": 4, "function_epochs": 8},
+    "DCSH": {"hidden": (16,), "epochs": 2},
+    "RDCMH": {"hidden": (16,), "epochs": 2},
 }
 ITEM_ORDER_FREE = {"LSH", "PCASign", "ITQ", "CCAITQ", "SignEmbedding"}  # permuted items -> permuted codes
 COLUMN_ORDER_FREE = {"PCASign", "ITQ", "CCAITQ"}

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from modalhash.crossmodal.a2lh import A2LH as A2LH
     from modalhash.crossmodal.acqh import ACQH as ACQH
     from modalhash.crossmodal.cirh import CIRH as CIRH
+    from modalhash.crossmodal.dcsh import DCSH as DCSH
     from modalhash.crossmodal.hmah import HMAH as HMAH
+    from modalhash.crossmodal.rdcmh import RDCMH as RDCMH
     from modalhash.datasets import load_dataset as load_dataset
     from modalhash.grids import show as show
     from modalhash.index import Hits as Hits
@@ -38,6 +40,7 @@ _NAMES = {
     "CCAITQ": "baselines.cca_itq",
     "CIRH": "crossmodal.cirh",
     "Collection": "collection",
+    "DCSH": "crossmodal.dcsh",
     "HMAH": "crossmodal.hmah",
     "Hits": "index",
     "ITQ": "baselines.itq",
@@ -45,6 +48,7 @@ _NAMES = {
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "QuantizedCodes": "quantized",
+    "RDCMH": "crossmodal.rdcmh",
     "SignEmbedding": "baselines.sign_embedding",
     "load": "catalog",
     "load_dataset": "datasets",

@@ -54,7 +54,7 @@ def _obstacle(found: type[Hasher], data: Dataset) -> str:
     if not len(data.split["train"]):
         return "no item is in the training part"
     if found.needs_labels:
-        obstacle = _label_obstacle(data)
+        obstacle = _label_obstacle(data, found.takes_unlabelled)
         if obstacle:
             return obstacle
     if len(data.views) < found.min_views:
@@ -69,12 +69,12 @@ def _obstacle(found: type[Hasher], data: Dataset) -> str:
     return f"{nothing} training items have no view at all" if nothing else ""
 
 
-def _label_obstacle(data: Dataset) -> str:
+def _label_obstacle(data: Dataset, takes_unlabelled: bool) -> str:
     if data.labels is None:
         return "needs labels, the data has none"
     matrix, labelled = check_labels(data.labels, len(data))
     train = data.split["train"]
-    if not labelled[train].all():
+    if not takes_unlabelled and not labelled[train].all():
         return f"needs every training label, {int((~labelled[train]).sum())} are missing"
     return "" if matrix[train].sum() else "needs labels, no training item carries one"
 

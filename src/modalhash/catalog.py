@@ -16,6 +16,8 @@ SYSTEMS = {
     "A2LH": "crossmodal.a2lh",
     "HMAH": "crossmodal.hmah",
     "CIRH": "crossmodal.cirh",
+    "DCSH": "crossmodal.dcsh",
+    "RDCMH": "crossmodal.rdcmh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",

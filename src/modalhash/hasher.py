@@ -36,6 +36,7 @@ class Hasher:
     verbose: bool = False
 
     needs_labels: ClassVar[bool] = False
+    takes_unlabelled: ClassVar[bool] = False  # rows of NaN among the labels; `_fit` gets them as rows of zeros
     fits_missing_views: ClassVar[bool] = False
     min_views: ClassVar[int] = 1
     summary: ClassVar[str] = ""
@@ -58,7 +59,7 @@ class Hasher:
         targets = None
         if labels is not None:
             targets, labelled = check_labels(labels, n)
-            if self.needs_labels and not labelled.all():
+            if self.needs_labels and not self.takes_unlabelled and not labelled.all():
                 raise ValueError(
                     f"{self.name}: row {np.argmin(labelled)} is not labelled, and this system needs every label"
                 )
