@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from contract import SETTINGS
 from modalhash.advice import advise, describe
 from modalhash.catalog import SYSTEMS, make
 from modalhash.datasets import Dataset, planted
@@ -72,7 +73,8 @@ def test_what_is_recommended_can_be_fitted(changes: dict[str, Any], choice: str 
 def test_yes_and_no_are_what_fit_says(changes: dict[str, Any]) -> None:
     data = changed(**changes)
     for row in advise(data)["systems"]:
-        hasher = make(row["name"], n_bits=2, random_state=0)
+        quick = SETTINGS.get(row["name"], {})
+        hasher = make(row["name"], n_bits=4 if quick else 2, random_state=0, **quick)
         labels = data.labels if data.labels is None else data.part_labels("train")
         try:
             hasher.fit(data.part("train"), labels if hasher.needs_labels else None)

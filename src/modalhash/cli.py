@@ -38,7 +38,7 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         _stop("stopped", 130)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:  # ImportError names the missing extra
         _stop(" ".join(str(error).splitlines()), 2)
     finally:
         warnings.showwarning = before
