@@ -93,8 +93,9 @@ class LookUp:
     def _by_kernels(self, kernels: ModuleType, queries: F32, k: int) -> Nearest | None:
         """None where a sum could leave the range of float32: numpy knows what infinities do."""
         m, words = self.codes.codebooks.shape[:2]
-        tables = np.zeros((len(queries), m, 256), dtype=np.float32)
+        tables = np.empty((len(queries), m, 256), dtype=np.float32)
         tables[:, :, :words] = word_products(queries, self.codes.codebooks).transpose(1, 0, 2)
+        tables[:, :, words:] = tables[:, :, :1]  # never looked up; must not lower the minimum
         squares = _squares(queries) if self.codes.score == "l2" else np.zeros(len(queries), dtype=np.float32)
         reach = 2.0 * m * max(float(tables.max()), -float(tables.min()))
         if not reach + float(squares.max()) + float(self.codes.norms.max(initial=0.0)) < FAR:

@@ -172,8 +172,8 @@ def entry(distance, i):  # type: ignore[no-untyped-def]
 @kernel
 def distance_of(entry):  # type: ignore[no-untyped-def]
     """The distance in an entry."""
-    ordered = np.uint32(entry >> np.uint64(32))
-    return as_float(ordered & np.uint32(0x7FFFFFFF) if ordered >> np.uint32(31) else ~ordered)
+    bits = np.uint32(entry >> np.uint64(32))
+    return as_float(bits & np.uint32(0x7FFFFFFF) if bits >> np.uint32(31) else ~bits)
 
 
 @kernel
@@ -396,6 +396,5 @@ def nearest(planes: Planes, tables: F32, squares: F32, k: int, *, vector: bool) 
     top(planes, tables, squares, buffers, keys, (vector and has_vectors()) or None)
     keys.sort(axis=1)
     ordered = (keys >> np.uint64(32)).astype(np.uint32)
-    sign = np.uint32(0x80000000)
-    bits: Array = np.where(ordered & sign, ordered ^ sign, ~ordered)
+    bits: Array = np.where(ordered >> 31, ordered & np.uint32(0x7FFFFFFF), ~ordered)
     return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64), bits.view(np.float32)
