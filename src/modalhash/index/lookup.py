@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from modalhash.index.lookup_planes import Planes, planes
 from modalhash.index.scan import use_vectors, wanted_path
 from modalhash.quantized import F32, QuantizedCodes
 from modalhash.views import blocks
@@ -19,10 +20,8 @@ CELLS = 2_000_000  # table entries held at once
 ITEMS = 16_384  # items whose sums are kept in the cache together
 SMALL = 5_000_000  # table entries that numpy adds in less time than numba needs to load
 FAR = 1e38  # distances below it stay finite in float32
-PADDED = 256  # the kernels read whole runs of so many items
 KERNELS = "modalhash.index.lookup_kernels"
 Nearest = tuple[NDArray[np.int64], F32]
-Planes = tuple[NDArray[np.uint8], F32, F32, int]
 
 
 def scores(queries: F32, codes: QuantizedCodes) -> F32:
@@ -84,18 +83,19 @@ class LookUp:
         """
         k = min(k, len(self.codes))
         kernels = self._kernels(len(queries)) if k else None
-        parts = [np.empty((0, k), dtype=np.int64)], [np.empty((0, k), dtype=np.float32)]
+        positions = np.empty((len(queries), k), dtype=np.int64)
+        distances = np.empty((len(queries), k), dtype=np.float32)
         for rows in blocks(len(queries), max(1, CELLS // (256 * len(self.codes.codebooks)))):
             found = None if kernels is None else self._by_kernels(kernels, queries[rows], k)
-            for part, array in zip(parts, found or nearest_numpy(queries[rows], self.codes, k), strict=True):
-                part.append(array)
-        return np.concatenate(parts[0]), np.concatenate(parts[1])
+            positions[rows], distances[rows] = found or nearest_numpy(queries[rows], self.codes, k)
+        return positions, distances
 
     def _by_kernels(self, kernels: ModuleType, queries: F32, k: int) -> Nearest | None:
         """None where a sum could leave the range of float32: numpy knows what infinities do."""
         m, words = self.codes.codebooks.shape[:2]
-        tables = np.zeros((len(queries), m, 256), dtype=np.float32)
+        tables = np.empty((len(queries), m, 256), dtype=np.float32)
         tables[:, :, :words] = word_products(queries, self.codes.codebooks).transpose(1, 0, 2)
+        tables[:, :, words:] = tables[:, :, :1]  # never looked up; must not lower the minimum
         squares = _squares(queries) if self.codes.score == "l2" else np.zeros(len(queries), dtype=np.float32)
         reach = 2.0 * m * max(float(tables.max()), -float(tables.min()))
         if not reach + float(squares.max()) + float(self.codes.norms.max(initial=0.0)) < FAR:
@@ -113,22 +113,6 @@ class LookUp:
             if self._done_by_numpy <= SMALL:
                 return None
         return import_module(KERNELS)
-
-
-def planes(codes: QuantizedCodes) -> Planes:
-    """The codes as the kernels read them: words (m, padded n) uint8, norms, the least norms of 256 intervals, n.
-
-    For `l2` the words have one row more, the interval of each norm.
-    """
-    n, m = codes.indices.shape
-    rows = m + (codes.score == "l2")
-    words = np.zeros((rows, -(-n // PADDED) * PADDED), dtype=np.uint8)
-    words[:m, :n] = codes.indices.T
-    least = np.empty(0, dtype=np.float32)
-    if rows > m and n:
-        least = np.linspace(codes.norms.min(), codes.norms.max(), 256, dtype=np.float32)
-        words[m, :n] = np.searchsorted(least, codes.norms, side="right") - 1
-    return words, codes.norms, least, n
 
 
 def nearest(queries: F32, database: QuantizedCodes, k: int) -> Nearest:

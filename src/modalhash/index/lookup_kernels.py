@@ -10,7 +10,6 @@ bound is not above the limit have their distance computed; the answer is that of
 take part as one more plane: a byte that tells in which of 256 intervals a norm lies, its entry the least norm there.
 
 An entry of a buffer is (distance as an ordered integer) · 2³² + position: unique, so that the k least are, too.
-Everything that uses an intrinsic is in this file.  The kernels read raw memory, so `check` looks at every array.
 """
 
 from __future__ import annotations
@@ -26,16 +25,15 @@ from numba import njit
 from numba.core import cgutils as _cgutils
 from numpy.typing import NDArray
 
+from modalhash.index.lookup_planes import STEP, Planes, check
 from modalhash.quantized import F32
 from modalhash.views import Array
 
 types: Any = numba.types  # numba's own annotations describe a function before it is decorated
-intrinsic: Callable[..., Any] = numba.extending.intrinsic
+intrinsic: Callable[[Callable[..., Any]], Any] = numba.extending.intrinsic
+literal_intrinsic: Callable[[Callable[..., Any]], Any] = numba.extending.intrinsic(prefer_literal=True)
 cgutils: Any = _cgutils
-Planes = tuple[NDArray[np.uint8], F32, F32, int]  # words (planes, padded n), norms (n,), least norms (256,), n
 LANES = 64  # bytes of a vector
-REGISTERS = 4  # codebooks whose byte tables stay in registers together, 4 vectors each
-STEP = 256  # items under one question; planes are padded to a multiple; also the slack of a buffer
 BLOCK = 8192  # items that a group of queries passes over while their words are in a near cache
 GROUP = 32  # queries of a group
 FIRST = 1024  # items whose distances give the first limit
@@ -43,6 +41,7 @@ BUFFERS = 64 * 2**20  # bytes of all buffers of a group
 STEPS = 250  # of a byte table, from the least distance to the limit
 COARSE = 120  # steps left below the limit when the table is made anew
 BYTES = ir.VectorType(ir.IntType(8), LANES)
+INT, FLOAT = ir.IntType(32), ir.FloatType()
 FEATURES = ("avx512f", "avx512bw", "avx512vbmi")
 
 
@@ -70,7 +69,7 @@ def _look_up(builder: Any, table: list[Any], words: Any) -> Any:
     return builder.select(builder.icmp_signed("<", words, ir.Constant(BYTES, None)), high, low)
 
 
-@intrinsic(prefer_literal=True)
+@literal_intrinsic
 def add_entries(typing: Any, planes: Any, tables: Any, at: Any, sums: Any, count: Any, fresh: Any) -> Any:
     """Add the entries of `count` codebooks to the sums, saturated; fresh: the sums are 0 until now.
 
@@ -107,8 +106,8 @@ def add_entries(typing: Any, planes: Any, tables: Any, at: Any, sums: Any, count
 def _mask(builder: Any, sums: Any, most: Any) -> Any:
     """One bit a lane, in a 64-bit word: is the sum at most so large?"""
     empty = ir.Constant(BYTES, ir.Undefined)
-    first = builder.insert_element(empty, builder.trunc(most, ir.IntType(8)), ir.Constant(ir.IntType(32), 0))
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    first = builder.insert_element(empty, builder.trunc(most, ir.IntType(8)), ir.Constant(INT, 0))
+    lanes = ir.Constant(ir.VectorType(INT, LANES), [0] * LANES)
     limit = builder.shuffle_vector(first, empty, lanes)
     return builder.bitcast(builder.icmp_unsigned("<=", sums, limit), ir.IntType(64))
 
@@ -150,17 +149,13 @@ def lowest_bit(typing: Any, word: Any) -> Any:
 @intrinsic
 def as_bits(typing: Any, value: Any) -> Any:
     """The bits of a float32 as uint32."""
-    return types.uint32(types.float32), lambda context, builder, signature, args: builder.bitcast(
-        args[0], ir.IntType(32)
-    )
+    return types.uint32(types.float32), lambda context, builder, signature, args: builder.bitcast(args[0], INT)
 
 
 @intrinsic
 def as_float(typing: Any, bits: Any) -> Any:
     """The float32 of these bits."""
-    return types.float32(types.uint32), lambda context, builder, signature, args: builder.bitcast(
-        args[0], ir.FloatType()
-    )
+    return types.float32(types.uint32), lambda context, builder, signature, args: builder.bitcast(args[0], FLOAT)
 
 
 kernel = njit(cache=True, nogil=True, error_model="numpy")
@@ -177,8 +172,8 @@ def entry(distance, i):  # type: ignore[no-untyped-def]
 @kernel
 def distance_of(entry):  # type: ignore[no-untyped-def]
     """The distance in an entry."""
-    ordered = np.uint32(entry >> np.uint64(32))
-    return as_float(ordered & np.uint32(0x7FFFFFFF) if ordered >> np.uint32(31) else ~ordered)
+    bits = np.uint32(entry >> np.uint64(32))
+    return as_float(bits & np.uint32(0x7FFFFFFF) if bits >> np.uint32(31) else ~bits)
 
 
 @kernel
@@ -242,26 +237,24 @@ def keep_best(buffer, filled, k):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scan_floats(planes, table, square, start, end, limit, buffer, filled, sums):  # type: ignore[no-untyped-def]
-    """Append the items start … end - 1 that are nearer than the limit; stop early when the buffer is nearly full.
-
-    Returns the position reached and the number of entries.
-    """
+def scan_floats(planes, table, square, start, end, limit, buffer, filled, sums, k):  # type: ignore[no-untyped-def]
+    """Append the items start … end - 1 that are nearer than the limit; returns the number of entries and the limit."""
     words, norms, _, _ = planes
-    while start < end and filled <= len(buffer) - STEP:
-        count = min(STEP, end - start)
-        sum_entries(words, table, start, count, sums)
+    for at in range(start, end, STEP):
+        count = min(STEP, end - at)
+        sum_entries(words, table, at, count, sums)
         least = np.float32(np.inf)
         for x in range(count):
-            sums[x] = from_sum(sums[x], norms, start + x, square)
+            sums[x] = from_sum(sums[x], norms, at + x, square)
             least = min(least, sums[x])
         if least < limit:
+            if filled > len(buffer) - STEP:
+                limit, filled = keep_best(buffer, filled, k), k
             for x in range(count):
                 if sums[x] < limit:
-                    buffer[filled] = entry(sums[x], start + x)
+                    buffer[filled] = entry(sums[x], at + x)
                     filled += 1
-        start += count
-    return start, filled
+    return filled, limit
 
 
 @kernel
@@ -276,9 +269,7 @@ def byte_table(planes, table, square, limit, out):  # type: ignore[no-untyped-de
     total, origin, reach = np.float32(0.0), 0.0, 0.0
     factor = 2.0 if len(norms) else 1.0
     for j in range(m):
-        low, high = table[j, 0], table[j, 0]
-        for w in range(table.shape[1]):
-            low, high = min(low, table[j, w]), max(high, table[j, w])
+        low, high = table[j].min(), table[j].max()
         total = low if j == 0 else total + low
         origin += factor * low
         reach += factor * max(abs(low), abs(high))
@@ -291,9 +282,7 @@ def byte_table(planes, table, square, limit, out):  # type: ignore[no-untyped-de
     for j in range(len(words)):
         source = table[j] if j < m else least_norms
         scale = (factor if j < m else 1.0) / step
-        low = source[0]
-        for w in range(len(source)):
-            low = min(low, source[w])
+        low = source.min()
         for w in range(len(source)):
             out[j, w] = np.uint8(min((np.float64(source[w]) - low) * scale, 255.0))
     return total, origin, slack, step
@@ -309,22 +298,19 @@ def most_steps(scale, limit):  # type: ignore[no-untyped-def]
 @kernel
 def sum_bytes(words, table, start, count, sums):  # type: ignore[no-untyped-def]
     """Saturated sums of bytes, four codebooks at a time while their tables are in registers."""
-    left, j = len(words), 0
-    if left >= 4:
-        add_entries(words, table, (0, start, count), sums, 4, 1)
-    elif left == 3:
-        add_entries(words, table, (0, start, count), sums, 3, 1)
-    elif left == 2:
+    rows = len(words)
+    if rows == 1:
+        add_entries(words, table, (0, start, count), sums, 1, 1)
+    elif rows < 4:
         add_entries(words, table, (0, start, count), sums, 2, 1)
     else:
-        add_entries(words, table, (0, start, count), sums, 1, 1)
-    j = min(left, 4)
-    while j + 4 <= left:
+        add_entries(words, table, (0, start, count), sums, 4, 1)
+    j = min(rows, 4) if rows != 3 else 2
+    while j + 4 <= rows:
         add_entries(words, table, (j, start, count), sums, 4, 0)
         j += 4
-    while j < left:
-        add_entries(words, table, (j, start, count), sums, 1, 0)
-        j += 1
+    for last in range(j, rows):
+        add_entries(words, table, (last, start, count), sums, 1, 0)
 
 
 @kernel
@@ -359,16 +345,6 @@ def scan_bytes(planes, query, start, count, state, buffer, k, sums):  # type: ig
 
 
 @kernel
-def scan_part(planes, table, square, start, end, limit, buffer, filled, sums, k):  # type: ignore[no-untyped-def]
-    """`scan_floats` to the end; returns the number of entries and the limit."""
-    while True:
-        start, filled = scan_floats(planes, table, square, start, end, limit, buffer, filled, sums)
-        if start == end:
-            return filled, limit
-        limit, filled = keep_best(buffer, filled, k), k
-
-
-@kernel
 def top(planes, tables, squares, buffers, keys, vector):  # type: ignore[no-untyped-def]
     """Write the entries of the nearest items, in no order; keys has k columns, k <= n."""
     n, k, group = planes[3], keys.shape[1], len(buffers)
@@ -383,7 +359,7 @@ def top(planes, tables, squares, buffers, keys, vector):  # type: ignore[no-unty
         for at in range(0, first, BLOCK):
             end = min(at + BLOCK, first)
             for j in range(size):
-                filled[j], limits[j] = scan_part(
+                filled[j], limits[j] = scan_floats(
                     planes, tables[a + j], squares[a + j], at, end, limits[j], buffers[j], filled[j], floats, k
                 )
         if vector is not None and first < n:
@@ -404,27 +380,10 @@ def top(planes, tables, squares, buffers, keys, vector):  # type: ignore[no-unty
             keys[a + j] = buffers[j, :k]
 
 
-def check(planes: Planes, tables: F32, squares: F32) -> None:
-    """Refuse arrays that the kernels must not read: other dtypes, shapes, memory layouts, too many items."""
-    words, norms, least_norms, n = planes
-    kinds = (("words", words, np.uint8), ("norms", norms, np.float32), ("least norms", least_norms, np.float32))
-    for name, array, kind in (*kinds, ("tables", tables, np.float32), ("squares", squares, np.float32)):
-        if not isinstance(array, np.ndarray) or array.dtype != kind:
-            raise TypeError(f"{name}: expected a {np.dtype(kind)} array")
-        if not array.flags.c_contiguous or not array.flags.aligned:
-            raise ValueError(f"{name}: expected a contiguous aligned array")
-    if words.ndim != 2 or words.shape[1] % STEP or not 1 <= n <= words.shape[1] or n >= 2**32:
-        raise ValueError(f"words: expected at least {n} items, a multiple of {STEP}, got shape {words.shape}")
-    has_norms = int(len(norms) > 0)
-    if norms.shape != (n * has_norms,) or least_norms.shape != (256 * has_norms,):
-        raise ValueError(f"norms: expected shape ({n},) and 256 least ones, got {norms.shape}, {least_norms.shape}")
-    if tables.shape != (len(squares), len(words) - has_norms, 256) or squares.ndim != 1:
-        raise ValueError(f"tables: expected (queries, {len(words) - has_norms}, 256), got {tables.shape}")
-
-
 def nearest(planes: Planes, tables: F32, squares: F32, k: int, *, vector: bool) -> tuple[NDArray[np.int64], F32]:
     """Positions (q, k) int64 and distances (q, k) float32 of the k nearest items, in the order (distance, position).
 
+    vector: with byte tables, if the processor has the instructions (no other way could be compiled for them).
     tables: (q, m, 256) float32; squares: (q,), what `l2` adds; no sum of them may leave the range of float32.
     """
     check(planes, tables, squares)
@@ -434,9 +393,8 @@ def nearest(planes: Planes, tables: F32, squares: F32, k: int, *, vector: bool) 
     room = min(2 * k + 256, n) + STEP
     buffers = np.empty((max(1, min(GROUP, q, BUFFERS // (8 * room))), room), np.uint64)
     keys = np.empty((q, k), np.uint64)
-    top(planes, tables, squares, buffers, keys, vector or None)
+    top(planes, tables, squares, buffers, keys, (vector and has_vectors()) or None)
     keys.sort(axis=1)
     ordered = (keys >> np.uint64(32)).astype(np.uint32)
-    sign = np.uint32(0x80000000)
-    bits: Array = np.where(ordered & sign, ordered ^ sign, ~ordered)
+    bits: Array = np.where(ordered >> 31, ordered & np.uint32(0x7FFFFFFF), ~ordered)
     return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64), bits.view(np.float32)

@@ -1,0 +1,179 @@
+"""Search over quantised codes by look-up tables: our ways and faiss, one thread each, interleaved in one process.
+
+    python benchmarks/lookup.py --n 1000000 --codebooks 4 --out benchmarks/results/lookup-1e6.json
+
+A cell asks for the top 100 in one batch of queries over the same words and codebooks for all contenders but the
+product quantizer, which has its own.  Contenders take turns; a figure is the median over the rounds of CPU time a
+query, tables included; a ratio is the residual quantizer of faiss, searched by its look-up tables, over the
+contender; the spread is (largest - smallest) / median over the rounds.  Our answers are compared with a sort of all
+float distances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import faiss
+import numba
+import numpy as np
+from llvmlite import binding
+
+import modalhash
+from modalhash.index import lookup
+from modalhash.quantized import F32, QuantizedCodes, Score
+
+K = 100
+WORDS = 256
+WIDTH = 32
+TRAINED = 10_000  # vectors that the quantizers of faiss learn from
+FEW = 3  # queries whose answers are compared, and that the slow contenders are asked
+BASE = "faiss residual quantizer, tables"
+SLOW = ("faiss residual quantizer, default", "numpy")
+Ask = Callable[[F32], Any]  # positions, distances
+
+
+def draw(n: int, seed: int) -> F32:
+    """Vectors around 1,000 centres."""
+    centres = np.random.default_rng(99).standard_normal((1000, WIDTH), dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((n, WIDTH), dtype=np.float32)
+    return np.asarray(centres[rng.integers(0, len(centres), n)] + np.float32(0.7) * noise)
+
+
+def shuffled(indices: Any, n: int) -> Any:
+    """n codes whose every column is drawn from the column of these: encoding a million vectors takes minutes."""
+    rng = np.random.default_rng(2)
+    return np.stack([column[rng.integers(0, len(column), n)] for column in indices.T], axis=1)
+
+
+def contenders(n: int, m: int, score: Score) -> tuple[dict[str, Ask], QuantizedCodes]:
+    """The quantizers of faiss and our ways, with n codes; ours have words and codes of the residual quantizer.
+
+    By default that decodes every vector for every query, so its own look-up tables are one more contender.
+    """
+    vectors, product, residual, tables = draw(TRAINED, seed=0), *empty(m, score)
+    product.train(vectors)
+    product.add_sa_codes(shuffled(product.sa_encode(vectors), n))
+    residual.rq.max_beam_size = 1
+    residual.train(vectors)
+    indices = shuffled(residual.sa_encode(vectors), n)
+    residual.add_sa_codes(indices)
+    codebooks = faiss.vector_to_array(residual.rq.codebooks).reshape(m, WORDS, WIDTH).copy()
+    codes = QuantizedCodes(indices, codebooks, score)
+    tables.rq.codebooks, tables.rq.is_trained, tables.is_trained = residual.rq.codebooks, True, True
+    stored = indices if score == "dot" else np.hstack([indices, codes.norms[:, None].view(np.uint8)])
+    tables.add_sa_codes(np.ascontiguousarray(stored))
+    search = lookup.LookUp(codes)
+    asks: dict[str, Ask] = {
+        BASE: lambda batch: tables.search(batch, K),
+        "faiss residual quantizer, default": lambda batch: residual.search(batch, K),
+        "faiss product quantizer": lambda batch: product.search(batch, K),
+        **{path: ours(search, path) for path in ("vector", "numba", "numpy")},
+    }
+    return asks, codes
+
+
+def empty(m: int, score: Score) -> tuple[Any, Any, Any]:
+    """Product quantizer, residual quantizer as it comes, residual quantizer that searches by look-up tables."""
+    metric = faiss.METRIC_INNER_PRODUCT if score == "dot" else faiss.METRIC_L2
+    kind = faiss.AdditiveQuantizer.ST_LUT_nonorm if score == "dot" else faiss.AdditiveQuantizer.ST_norm_float
+    residual: Any = faiss.IndexResidualQuantizer
+    return faiss.IndexPQ(WIDTH, m, 8, metric), residual(WIDTH, m, 8, metric), residual(WIDTH, m, 8, metric, kind)
+
+
+def ours(search: lookup.LookUp, path: str) -> Ask:
+    def ask(queries: F32) -> Any:
+        os.environ["MODALHASH_KERNELS"] = path
+        return search.nearest(queries, K)
+
+    return ask
+
+
+def measure(n: int, m: int, queries: int, score: Score, rounds: int) -> dict[str, Any]:
+    asked, (asks, codes) = draw(queries, seed=1), contenders(n, m, score)
+    check(asks, asked, codes)
+    seconds: dict[str, list[float]] = {name: [] for name in asks}
+    for _ in range(rounds):
+        for name, ask in asks.items():
+            batch = asked[:FEW] if name in SLOW else asked
+            started = process_time()
+            ask(batch)
+            seconds[name].append((process_time() - started) / len(batch))
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    base = medians[BASE]
+    return {
+        "n": n,
+        "codebooks": m,
+        "words": WORDS,
+        "width": WIDTH,
+        "score": score,
+        "queries": queries,
+        "microseconds": {name: round(1e6 * value, 2) for name, value in medians.items()},
+        "ratio": {name: round(base / value, 2) for name, value in medians.items()},
+        "spread": {name: round((max(v) - min(v)) / medians[name], 2) for name, v in seconds.items()},
+    }
+
+
+def check(asks: dict[str, Ask], asked: F32, codes: QuantizedCodes) -> None:
+    """Warm every contender up; ours must equal the stable sort, the residual quantizer up to rounding."""
+    positions, distances = lookup.nearest_numpy(asked[:FEW], codes, K)
+    for name, ask in asks.items():
+        first, second = (array[:FEW] for array in ask(asked[:FEW] if name in SLOW else asked))
+        if name in ("vector", "numba", "numpy"):
+            assert np.array_equal(first, positions), f"{name}: other positions than the float scan"
+            assert np.array_equal(second, distances), f"{name}: other distances than the float scan"
+        elif "residual" in name:
+            found = -first if codes.score == "dot" else first
+            assert np.allclose(found, distances, rtol=1e-3, atol=1e-2), f"{name}: other distances than ours"
+
+
+def machine() -> dict[str, Any]:
+    features = binding.get_host_cpu_features()
+    return {
+        "processor": binding.get_host_cpu_name(),
+        "features": sorted(name for name, on in features.items() if on and name.startswith("avx")),
+        "cores": os.cpu_count(),
+        "load_at_start": [round(value, 1) for value in os.getloadavg()],
+        "versions": {
+            "modalhash": modalhash.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "numba": numba.__version__,
+            "faiss": faiss.__version__,
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--n", type=int, nargs="+", default=[100_000])
+    parser.add_argument("--codebooks", type=int, nargs="+", default=[4])
+    parser.add_argument("--scores", nargs="+", default=["dot", "l2"])
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    options = parser.parse_args()
+    faiss.omp_set_num_threads(1)
+    facts = machine()
+    cells = [
+        measure(n, m, options.queries, score, options.rounds)
+        for n in options.n
+        for m in options.codebooks
+        for score in options.scores
+    ]
+    content = {"machine": facts, "k": K, "rounds": options.rounds, "threads": 1, "cells": cells}
+    text = json.dumps(content, indent=1)
+    print(json.dumps(cells, indent=1))
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
