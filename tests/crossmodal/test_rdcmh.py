@@ -212,7 +212,7 @@ def test_codes_do_not_collapse(labelled: float) -> None:
     data = planted("multilabel", 400, 0)
     labels = np.array(data.labels, dtype=float)
     labels[np.random.default_rng(0).random(len(labels)) > labelled] = np.nan
-    hasher = RDCMH(n_bits=16, **QUICK, epochs=10).fit(data.views, labels)
+    hasher = RDCMH(n_bits=16, **QUICK, epochs=30).fit(data.views, labels)
     for codes in (hasher.codes_, *(hasher.encode({m: x}) for m, x in data.views.items())):
         assert len(np.unique(codes.packed, axis=0)) > 20
         balance = np.abs(codes.signs().mean(axis=0))
