@@ -60,7 +60,7 @@ class RDCMH(Hasher):
 
     margin: float = 0.25
     lam: float = 0.01
-    feature_weight: float = 0.1
+    feature_weight: float = 0.01
     n_bins: int = 5
     hidden: tuple[int, ...] = (512,)
     dropout: float = 0.2
