@@ -28,7 +28,7 @@ def centroids(views: Mapping[str, F64], n_anchors: int, seed: int) -> dict[str, 
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     together = np.hstack(list(views.values()))
     with threadpool_limits(1), warnings.catch_warnings():  # sums of several threads differ in the last bits

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modalhash.catalog import make
 from modalhash.datasets import load_dataset
 from modalhash.datasets.dataset import Dataset
@@ -17,6 +19,7 @@ from modalhash.evaluation.results import TABLE_FILE, data_facts, record, version
 from modalhash.evaluation.tables import Cell, Source, Table
 from modalhash.folders import FORMAT
 from modalhash.hasher import Hasher
+from modalhash.views import missing
 
 Loader = Callable[..., Dataset]
 ORDER = "rows, then lengths, then seeds"  # what a budget cuts first: the last rows of the table
@@ -94,8 +97,11 @@ class Runner:
 def fit(cell: Cell, data: Dataset) -> Fitted:
     """Fit the system of a cell; a ValueError (more bits than columns, no labels …) becomes the reason of a refusal."""
     hasher = make(cell.system, n_bits=cell.n_bits, random_state=cell.seed)
-    labels = data.part_labels("train") if hasher.needs_labels else None
-    views = data.part("train")
+    views, labels = data.part("train"), data.part_labels("train") if hasher.needs_labels else None
+    if not hasher.fits_missing_views:  # such a system learns from the items that have every view
+        complete = np.all([~missing(matrix) for matrix in views.values()], axis=0)
+        views = {name: matrix[complete] for name, matrix in views.items()}
+        labels = None if labels is None else labels[complete]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         started = time.perf_counter()
