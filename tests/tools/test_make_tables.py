@@ -66,7 +66,7 @@ def test_a_page_is_written_checked_and_left_alone(root: Path) -> None:
     assert run(root, "--check").returncode == 1
     assert (root / "docs/deep/page.md").read_text(encoding="utf8") == PAGE
     written = run(root)
-    assert written.returncode == 0 and written.stdout == "deep/page.md: written\n", written.stderr
+    assert written.returncode == 0 and written.stdout == "docs/deep/page.md: written\n", written.stderr
     text = (root / "docs/deep/page.md").read_text(encoding="utf8")
     assert text.startswith("# Results\n\nText before.\n<!-- table: small -->\n**Small data**\n")
     assert text.endswith("\n<!-- end of table -->\nText after.\n") and "\nold\n" not in text

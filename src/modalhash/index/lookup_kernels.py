@@ -237,10 +237,11 @@ def keep_best(buffer, filled, k):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scan_floats(planes, table, square, start, end, limit, buffer, filled, sums, k):  # type: ignore[no-untyped-def]
-    """Append the items start … end - 1 that are nearer than the limit; returns the number of entries and the limit."""
+def scan_floats(planes, query, span, state, buffer, k, sums):  # type: ignore[no-untyped-def]
+    """As `scan_bytes` for the items of a span, with query = (float table, square), state = (entries, limit)."""
     words, norms, _, _ = planes
-    for at in range(start, end, STEP):
+    (table, square), (filled, limit), end = query, state, span[1]
+    for at in range(span[0], end, STEP):
         count = min(STEP, end - at)
         sum_entries(words, table, at, count, sums)
         least = np.float32(np.inf)
@@ -359,9 +360,8 @@ def top(planes, tables, squares, buffers, keys, vector):  # type: ignore[no-unty
         for at in range(0, first, BLOCK):
             end = min(at + BLOCK, first)
             for j in range(size):
-                filled[j], limits[j] = scan_floats(
-                    planes, tables[a + j], squares[a + j], at, end, limits[j], buffers[j], filled[j], floats, k
-                )
+                exact, state = (tables[a + j], squares[a + j]), (filled[j], limits[j])
+                filled[j], limits[j] = scan_floats(planes, exact, (at, end), state, buffers[j], k, floats)
         if vector is not None and first < n:
             for j in range(size):
                 limits[j] = keep_best(buffers[j], filled[j], k)
@@ -370,8 +370,8 @@ def top(planes, tables, squares, buffers, keys, vector):  # type: ignore[no-unty
             for at in range(first, n, BLOCK):
                 count = min(BLOCK, planes[0].shape[1] - at)
                 for j in range(size):
-                    query, state = (tables[a + j], steps[j], squares[a + j]), (filled[j], limits[j], scales[j])
-                    filled[j], limits[j], _ = scan_bytes(planes, query, at, count, state, buffers[j], k, bytes_)
+                    query, now = (tables[a + j], steps[j], squares[a + j]), (filled[j], limits[j], scales[j])
+                    filled[j], limits[j], _ = scan_bytes(planes, query, at, count, now, buffers[j], k, bytes_)
                     if 0 <= most_steps(scales[j], limits[j]) < COARSE:
                         scales[j] = byte_table(planes, tables[a + j], squares[a + j], limits[j], steps[j])
         for j in range(size):
