@@ -21,7 +21,7 @@ def describe() -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "labels": "needed" if found.needs_labels else "not used",
+                "labels": _labels(found),
                 "views": f"{found.min_views} or more",
                 "missing_views": "in training, too" if found.fits_missing_views else "when encoding only",
                 "variants": [variant for variant in getattr(module_of(name), "VARIANTS", {}) if variant != name],
@@ -29,6 +29,12 @@ def describe() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _labels(found: type[Hasher]) -> str:
+    if not found.needs_labels:
+        return "not used"
+    return "needed for some items" if found.takes_unlabelled else "needed"
 
 
 def advise(data: Dataset, given: str | None = None) -> dict[str, Any]:
