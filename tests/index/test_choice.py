@@ -18,6 +18,12 @@ from modalhash.index.table import Table
 assert kernels.__name__ == KERNELS  # loaded: "auto" does not build buckets before
 
 
+@pytest.fixture(autouse=True)
+def _own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about the choice itself, whatever path the test run asks for."""
+    monkeypatch.delenv("MODALHASH_KERNELS", raising=False)
+
+
 def check(search: Search, queries: BinaryCodes, k: int) -> None:
     positions, distances = search.nearest(queries, k)
     expected = nearest(queries, search.codes, k)

@@ -168,7 +168,8 @@ def test_searches_refuse_other_kinds_widths_and_numbers(monkeypatch: pytest.Monk
         nearest(codes, codes, 3)
 
 
-def test_a_small_search_does_not_load_numba() -> None:
+def test_a_small_search_does_not_load_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MODALHASH_KERNELS", raising=False)
     program = (
         "import sys, numpy as np, modalhash as mh\n"
         "codes = mh.BinaryCodes.from_signs(np.random.default_rng(0).standard_normal((10_000, 64)))\n"

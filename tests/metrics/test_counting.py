@@ -214,7 +214,8 @@ def test_the_amount_of_work_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
         pairs.kernels_pay(1)
 
 
-def test_small_work_does_not_load_numba() -> None:
+def test_small_work_does_not_load_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MODALHASH_KERNELS", raising=False)
     program = """if True:
         import sys, numpy as np, modalhash as mh
         codes = mh.BinaryCodes(np.arange(40, dtype=np.uint8)[:, None], 8)
