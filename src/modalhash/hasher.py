@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,7 +25,7 @@ class ConvergenceWarning(UserWarning):
 
 
 @dataclass(kw_only=True, eq=False)
-class Hasher:
+class Hasher(ABC):
     """A system that learns codes of `n_bits` bits from views.
 
     A subclass sets the class facts below and writes two methods: `_fit` (learn; attributes that end in "_"
@@ -77,11 +78,13 @@ class Hasher:
         for key in [key for key in vars(self) if key.endswith("_")]:
             delattr(self, key)
 
+    @abstractmethod
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
-        raise NotImplementedError
+        """Learn from checked views and 0/1 labels."""
 
     def _project(self, name: str, block: Matrix) -> Floats:
-        raise NotImplementedError
+        """Real values (rows, n_bits) of rows that have the view; a system that overrides `encode` needs none."""
+        raise TypeError(f"{self.name}: has no hash function of one view")
 
     def encode(self, views: Views) -> BinaryCodes:
         """Codes of items from the views that each of them has.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +16,7 @@ EXTRACTOR = "extractor.json"
 
 
 @dataclass(kw_only=True, eq=False)
-class Extractor:
+class Extractor(ABC):
     """Turns raw values of one view (encoded pictures, texts) into its matrix.
 
     A subclass names in `learned` the attributes that `fit` sets, and writes `fit`, `transform` and `_check_learned`.
@@ -24,13 +25,13 @@ class Extractor:
     takes: ClassVar[str] = ""  # what a raw value is: "image" or "text"
     learned: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def fit(self, raw: Sequence[Any]) -> Self:
         """Learn from the raw values of training rows; returns self."""
-        raise NotImplementedError
 
+    @abstractmethod
     def transform(self, raw: Sequence[Any]) -> Matrix:
         """The matrix of the raw values, one row each; a row of one value does not depend on the others."""
-        raise NotImplementedError
 
     def fit_transform(self, raw: Sequence[Any], rows: Sequence[int] | None = None) -> Matrix:
         """Learn from raw values, or from the positions `rows` of them only, and return the matrix of all."""
@@ -72,10 +73,10 @@ class Extractor:
             raise ValueError(f"{path}: is damaged ({error!r})") from error
         return extractor
 
-    def _check_parameters(self) -> None:
+    def _check_parameters(self) -> None:  # noqa: B027 (optional)
         """Raise TypeError or ValueError for hyper-parameters that make no sense."""
 
-    def _check_learned(self) -> None:
+    def _check_learned(self) -> None:  # noqa: B027 (optional)
         """Raise TypeError or ValueError if what was learned does not fit together."""
 
     def _check_fitted(self) -> None:
