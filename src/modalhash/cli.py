@@ -28,6 +28,7 @@ OPTIONS = {"n_bits": "--bits", "random_state": "--seed", "verbose": "--json (whi
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Data = Annotated[str, typer.Option("--data", help="A data set: its name, a .npz file or a folder.")]
 Bits = Annotated[int, typer.Option("--bits", min=1, help="Length of the codes in bits.")]
+ViewNames = Annotated[str | None, typer.Option(help="Views to encode from, separated by commas; all by default.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 
 
@@ -235,9 +236,7 @@ def encode(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="The .npz file to write: codes and ids.")],
-    views: Annotated[
-        str | None, typer.Option(help="Views to encode from, separated by commas; all by default.")
-    ] = None,
+    views: ViewNames = None,
     as_json: Json = False,
 ) -> None:
     """Encode all items of a data set."""
@@ -269,9 +268,7 @@ def index(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder to write the collection to.")],
-    views: Annotated[
-        str | None, typer.Option(help="Views to encode from, separated by commas; all by default.")
-    ] = None,
+    views: ViewNames = None,
     as_json: Json = False,
 ) -> None:
     """Make a collection from a model and the database part of a data set; `search` then takes words and pictures."""
