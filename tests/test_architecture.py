@@ -27,6 +27,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {  # part -> what comes after it in the 
     "features": (*SYSTEM_FOLDERS, *AFTER_SYSTEMS),
     **{name: ("hasher", *SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS) for name in STEPS if name != "training"},
     "training": (*SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
+    "fusion": (*SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
     **dict.fromkeys(SYSTEM_FOLDERS, ("features", *AFTER_SYSTEMS)),
     "index": (*SYSTEM_FOLDERS, "features", "metrics", "evaluation", "catalog", "collection", "cli", "service"),
     "metrics": (*SYSTEM_FOLDERS, "features", "evaluation", "catalog", "collection", "cli", "service"),

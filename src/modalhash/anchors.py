@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.views import Matrix, dense
-
-F64 = NDArray[np.float64]
+from modalhash.views import F64, Matrix, dense
 
 
 def choose_anchors(complete: NDArray[np.bool_], n_anchors: int, rng: np.random.Generator) -> NDArray[np.intp]:

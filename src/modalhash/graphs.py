@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from modalhash.anchors import squared_distances
 from modalhash.solvers import fix_signs
-from modalhash.views import Matrix, blocks, dense
+from modalhash.views import F64, Matrix, blocks, dense
 
-F64 = NDArray[np.float64]
 UNIT = 1e-8  # eigenvalues of A within this of 1 belong to the constants of unconnected parts
 RANK = 1e-8  # eigenvalues of A below this are rounding
 

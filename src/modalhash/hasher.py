@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
 from modalhash.folders import read_state, write_state, written_whole
-from modalhash.views import Floats, Matrix, Views, blocks, check_encode_views, check_labels, check_views, missing
+from modalhash.views import F64, Floats, Matrix, Views, blocks, check_encode_views, check_labels, check_views, missing
 
 MODEL = "model.json"
 
@@ -98,13 +98,24 @@ class Hasher(ABC):
         n = next(iter(checked.values())).shape[0]
         packed = np.empty((n, -(-self.n_bits // 8)), dtype=np.uint8)
         for rows in blocks(n):
-            outputs = np.zeros((rows.stop - rows.start, self.n_bits))
-            for name, matrix in checked.items():
-                has = present[name][rows]
-                if has.any():
-                    outputs[has] += self._project(name, matrix[rows] if has.all() else matrix[rows][has])
-            packed[rows] = np.packbits(outputs >= 0, axis=1)
+            outputs, has = self._outputs_of({name: matrix[rows] for name, matrix in checked.items()}, present, rows)
+            packed[rows] = np.packbits(self._fuse(outputs, has) >= 0, axis=1)
         return BinaryCodes(packed, self.n_bits)
+
+    def _outputs_of(
+        self, block: Mapping[str, Matrix], present: Mapping[str, NDArray[np.bool_]], rows: slice
+    ) -> tuple[F64, NDArray[np.bool_]]:
+        """Outputs of the hash functions, (views, rows, n_bits) with 0 for a missing view, and who has which view."""
+        has = np.stack([present[name][rows] for name in block])
+        outputs = np.zeros((*has.shape, self.n_bits))
+        for output, own, (name, matrix) in zip(outputs, has, block.items(), strict=True):
+            if own.any():
+                output[own] = self._project(name, matrix if own.all() else matrix[own])
+        return outputs, has
+
+    def _fuse(self, outputs: F64, has: NDArray[np.bool_]) -> F64:
+        """One real-valued code (rows, n_bits) from the outputs of the views; fused systems weigh them."""
+        return np.asarray(outputs.sum(axis=0))
 
     def encode_queries(self, views: Views) -> Any:
         """Codes of queries; the same as `encode` unless the system treats queries apart."""

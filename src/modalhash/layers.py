@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.views import Floats, Matrix, blocks, dense
+from modalhash.views import F64, Floats, Matrix, blocks, dense
 
 Arrays = dict[str, NDArray[Any]]
-F64 = NDArray[np.float64]
 ROWS = 64  # rows that a network sees at once, zero-padded, so that a row never depends on its neighbours
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {

@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from modalhash.views import Array, Matrix, blocks, dense
-
-F64 = NDArray[np.float64]
+from modalhash.views import F64, Array, Matrix, blocks, dense
 
 
 def signs(values: Array) -> F64:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.floating[Any]]
+F64: TypeAlias = NDArray[np.float64]
 Matrix: TypeAlias = Any  # a (n, d) numpy array or scipy sparse matrix
 Views: TypeAlias = Mapping[str, Matrix]
 
@@ -136,7 +137,7 @@ def _check_sparse_values(name: str, csr: Matrix) -> None:
 def check_encode_views(
     views: Views, widths: Mapping[str, int]
 ) -> tuple[dict[str, Matrix], dict[str, NDArray[np.bool_]]]:
-    """Views to encode and the rows that have each of them, against the widths seen in `fit`.
+    """Views to encode, in the order of `fit`, and the rows that have each of them.
 
     Raises ValueError for an unknown view, another width than in `fit`, or an item that has no view at all.
     """
@@ -146,6 +147,7 @@ def check_encode_views(
             raise ValueError(f"view {name!r} is unknown; fitted views: {', '.join(map(repr, widths))}")
         if matrix.shape[1] != widths[name]:
             raise ValueError(f"view {name!r}: expected {widths[name]} columns as in fit, got shape {matrix.shape}")
+    checked = {name: checked[name] for name in widths if name in checked}  # sums of views hang on no caller's order
     present = {name: ~missing(matrix) for name, matrix in checked.items()}
     without = np.flatnonzero(~np.any(list(present.values()), axis=0))
     if len(without):

@@ -7,14 +7,11 @@ from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modalhash.baselines.linear import LinearHasher
 from modalhash.hasher import check_integer, check_real
 from modalhash.solvers import centred_product, fix_signs, itq_rotation, principal_directions
-from modalhash.views import Matrix
-
-F64 = NDArray[np.float64]
+from modalhash.views import F64, Matrix
 
 
 @dataclass(kw_only=True, eq=False)

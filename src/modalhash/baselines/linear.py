@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modalhash.hasher import Hasher
 from modalhash.solvers import centred_product, mean_and_scale, principal_directions
-from modalhash.views import Floats, Matrix
-
-F64 = NDArray[np.float64]
+from modalhash.views import F64, Floats, Matrix
 
 
 @dataclass(kw_only=True, eq=False)

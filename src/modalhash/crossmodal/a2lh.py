@@ -13,9 +13,8 @@ from modalhash.codes import BinaryCodes
 from modalhash.hasher import Hasher, check_integer, check_real, present_rows
 from modalhash.moments import Moments
 from modalhash.solvers import procrustes, ridge, signs, update_bits, view_weights
-from modalhash.views import Floats, Matrix, blocks, dense
+from modalhash.views import F64, Floats, Matrix, blocks, dense
 
-F64 = NDArray[np.float64]
 SAMPLE = 10_000  # training rows from which the kernel width is estimated
 
 VARIANTS: dict[str, dict[str, Any]] = {

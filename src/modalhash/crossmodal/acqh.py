@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from modalhash.hasher import Hasher, check_integer, check_real, present_rows
 from modalhash.quantized import F32, QuantizedCodes
 from modalhash.solvers import centred_product, ridge
-from modalhash.views import Matrix, Views, blocks, check_encode_views, dense
+from modalhash.views import F64, Matrix, Views, blocks, check_encode_views, dense
 
-F64 = NDArray[np.float64]
 Indices = NDArray[np.uint8]
 State: TypeAlias = tuple[dict[str, F64], F64, F64, F64, Indices]
 Product: TypeAlias = Callable[[Matrix, F64, F64], F64]

@@ -8,19 +8,17 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
 from modalhash.hasher import Hasher, check_integer, check_real
 from modalhash.layers import joined, of_view, run, standardised, standards_of
-from modalhash.views import Floats, Matrix
+from modalhash.views import F64, Floats, Matrix
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from modalhash.training import Plan, Rows
 
-F64 = NDArray[np.float64]
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "CIRH": {},

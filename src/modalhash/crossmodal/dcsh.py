@@ -14,12 +14,11 @@ from modalhash.graphs import AnchorGraph, anchor_graph, centroids
 from modalhash.hasher import Hasher, check_integer, check_real
 from modalhash.layers import is_constant, joined, of_view, run, standardised, standards
 from modalhash.solvers import itq_rotation, mean_and_scale, procrustes, signs
-from modalhash.views import Floats, Matrix, dense
+from modalhash.views import F64, Floats, Matrix, dense
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-F64 = NDArray[np.float64]
 SAMPLE = 10_000  # training rows from which the anchors are learned
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from modalhash.codes import BinaryCodes
 from modalhash.hasher import Hasher, check_integer, check_real
 from modalhash.layers import joined, of_view, run, standardised, standards_of
-from modalhash.views import Floats, Matrix, Views, blocks, check_encode_views, dense
+from modalhash.views import F64, Floats, Matrix, Views, blocks, check_encode_views, dense
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from modalhash.training import Plan, Rows
 
-F64 = NDArray[np.float64]
 WORDS = ("text", "tags")  # views that get the narrower first layer of the text's word networks
 TEACHERS = ("complementary", "intra", "separate", "none")
 FUSIONS = ("weights", "none", "concatenate")

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from modalhash.hasher import Hasher, check_integer, check_real
 from modalhash.layers import is_constant, joined, of_view, run, standardised, standards
-from modalhash.views import Floats, Matrix, dense
+from modalhash.views import F64, Floats, Matrix, dense
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-F64 = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 CANDIDATES = 2_000  # the most items that a query's list ranks

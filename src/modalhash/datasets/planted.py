@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from modalhash.datasets.dataset import Dataset, random_split
 from modalhash.hasher import check_integer
-
-F64 = NDArray[np.float64]
+from modalhash.views import F64
 
 
 def planted(kind: str, n: int = 400, seed: int = 0) -> Dataset:

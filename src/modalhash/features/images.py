@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from modalhash.features.extractor import Extractor, check_raw
 from modalhash.features.pictures import ENCODED, open_picture
 from modalhash.hasher import check_integer
-from modalhash.views import blocks, missing
+from modalhash.views import F64, blocks, missing
 
 F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 GRID = 8  # cells a side; coarser grids are sums of these
 ORIENTATIONS, HUES, GREYS = 9, 12, 5

@@ -13,9 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.views import Array, blocks
-
-F64 = NDArray[np.float64]
+from modalhash.views import F64, Array, blocks
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,10 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modalhash.metrics.counts import before, places_before_cut
+from modalhash.views import F64
 
-F64 = NDArray[np.float64]
 Gain = Literal["exponential", "linear"]
 
 

@@ -20,9 +20,8 @@ from modalhash.index.scan import usable_cores, wanted_path
 from modalhash.metrics.counts import TieCounts, tie_counts
 from modalhash.metrics.ranks import ranked_counts
 from modalhash.metrics.relevance import GivenRelevance, SharedLabels
-from modalhash.views import Array, blocks
+from modalhash.views import F64, Array, blocks
 
-F64 = NDArray[np.float64]
 Relevance: TypeAlias = SharedLabels | GivenRelevance
 Counted: TypeAlias = tuple[TieCounts, TieCounts | None]  # by tie group; by Hamming distance, None for floats
 CELLS = 2_000_000  # distances, or counts, that numpy holds at once

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from modalhash.views import F64
+
 RADIUS = 2  # of the measures a query that look-up by a hash table has
 
 

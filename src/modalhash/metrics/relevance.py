@@ -8,9 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.views import Array, Matrix, blocks, check_labels, is_sparse
-
-F64 = NDArray[np.float64]
+from modalhash.views import F64, Array, Matrix, blocks, check_labels, is_sparse
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modalhash.hasher import check_integer
 from modalhash.index.memory import Index, Queries
@@ -25,9 +24,8 @@ from modalhash.metrics.gains import Gain, gain_of, ndcg
 from modalhash.metrics.pairs import counted
 from modalhash.metrics.radius import radius_curves, radius_sums, ratio, within_radius
 from modalhash.metrics.relevance import SharedLabels, as_relevance
-from modalhash.views import Array
+from modalhash.views import F64, Array
 
-F64 = NDArray[np.float64]
 Ties = Literal["expected", "position"]
 Denominator = Literal["relevant", "min", "hits", "first"]
 Empty = Literal["exclude", "zero"]
