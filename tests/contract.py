@@ -104,7 +104,7 @@ def zero_becomes_plus_one(system: type[Hasher], views: Data, labels: Labels) -> 
 def one_item_gets_the_code_it_gets_among_many(system: type[Hasher], views: Data, labels: Labels) -> None:
     hasher = fitted(system, views, labels)
     many = {name: np.tile(matrix, (45, 1)) for name, matrix in views.items()}  # more than one block of rows
-    for chosen in (many, *({name: many[name]} for name in many)):
+    for chosen in (many, *({name: many[name]} for name in system.encodes_from or many)):
         codes = values(hasher.encode(chosen))
         for i in (0, 7, len(codes) - 1):
             np.testing.assert_array_equal(values(hasher.encode(part(chosen, [i])))[0], codes[i])
@@ -211,6 +211,8 @@ def the_order_of_columns_does_not_matter(system: type[Hasher], views: Data, labe
 
 @check
 def a_constant_view_adds_nothing_but_itself(system: type[Hasher], views: Data, labels: Labels) -> None:
+    if system.named_views:
+        return
     for value in (0.0, 0.1, 1e6 / 3):
         given = {**views, "flat": np.full((len(labels), 12), value)}
         hasher = fitted(system, given, labels)

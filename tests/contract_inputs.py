@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from modalhash.hasher import Hasher
 def items_lack_views_at_encode(system: type[Hasher], views: Data, labels: Labels) -> None:
     hasher = fitted(system, views, labels)
     names = list(views)
+    if system.encodes_from:
+        return  # see views_that_encode_does_not_read
     forms: list[Any] = [np.array, sp.csr_matrix, sp.csr_array]
     for form in forms:
         full = {name: np.array(matrix, dtype=np.float64) for name, matrix in views.items()}
@@ -37,7 +40,7 @@ def items_lack_views_at_encode(system: type[Hasher], views: Data, labels: Labels
 @check
 def a_view_is_missing_for_all_rows_at_encode(system: type[Hasher], views: Data, labels: Labels) -> None:
     hasher = fitted(system, views, labels)
-    first, *others = views
+    first, *others = sorted(views, key=lambda name: name not in system.encodes_from)
     gone = {name: np.full(views[name].shape, np.nan) for name in others}
     assert_same(hasher.encode({first: views[first], **gone}), hasher.encode({first: views[first]}))
 
@@ -45,9 +48,26 @@ def a_view_is_missing_for_all_rows_at_encode(system: type[Hasher], views: Data, 
 @check
 def views_are_absent_at_encode(system: type[Hasher], views: Data, labels: Labels) -> None:
     hasher = fitted(system, views, labels)
-    for name in views:
+    for name in system.encodes_from or views:
         assert values(hasher.encode({name: views[name]})).shape == (len(labels), BITS)
     assert_same(hasher.encode(dict(reversed(views.items()))), hasher.encode(views))
+
+
+@check
+def views_that_encode_does_not_read(system: type[Hasher], views: Data, labels: Labels) -> None:
+    if not system.encodes_from:
+        return
+    hasher = fitted(system, views, labels)
+    assert_refused(lambda: fitted(system, {**views, "other": views["image"]}, labels), f"{system.__name__}.*other")
+    for name in views:
+        rest = {other: matrix for other, matrix in views.items() if other != name}
+        gaps = {**rest, name: np.where(np.arange(len(labels))[:, None] % 3 == 1, np.nan, views[name])}
+        if name in system.encodes_from:
+            assert_refused(partial(hasher.encode, rest), f"{system.__name__}.*{name}.*absent")
+            assert_refused(partial(hasher.encode, gaps), f"{system.__name__}.*{name}.*row 1")
+        else:
+            for given in (rest, gaps):
+                assert_same(hasher.encode(given), hasher.encode(views))
 
 
 @check
@@ -115,7 +135,7 @@ def _content(matrix: Any) -> tuple[bytes, ...]:
 @check
 def bad_views_are_refused(system: type[Hasher], views: Data, labels: Labels) -> None:
     hasher = fitted(system, views, labels)
-    name = next(iter(views))
+    name = next(iter(system.encodes_from or views))
     nan = np.full((1, views[name].shape[1]), np.nan)
     infinite = np.where(np.arange(views[name].size).reshape(views[name].shape) == 0, np.inf, views[name])
     assert_refused(lambda: hasher.encode({"unknown": views[name]}), "unknown")

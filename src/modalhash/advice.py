@@ -22,7 +22,7 @@ def describe() -> list[dict[str, Any]]:
             {
                 "name": name,
                 "labels": _labels(found),
-                "views": f"{found.min_views} or more",
+                "views": " and ".join(found.named_views) or f"{found.min_views} or more",
                 "missing_views": "in training, too" if found.fits_missing_views else "when encoding only",
                 "variants": [variant for variant in getattr(module_of(name), "VARIANTS", {}) if variant != name],
                 "summary": found.summary,
@@ -63,6 +63,8 @@ def _obstacle(found: type[Hasher], data: Dataset) -> str:
         obstacle = _label_obstacle(data, found.takes_unlabelled)
         if obstacle:
             return obstacle
+    if found.named_views and set(data.views) != set(found.named_views):
+        return f"learns from the views {' and '.join(found.named_views)}, the data has {', '.join(data.views)}"
     if len(data.views) < found.min_views:
         return f"needs {found.min_views} views, the data has {len(data.views)}"
     gaps = {name: missing(matrix) for name, matrix in data.part("train").items()}

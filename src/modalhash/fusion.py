@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from modalhash.hasher import Hasher
 from modalhash.solvers import signs
-from modalhash.views import F64, Views, blocks, check_encode_views
+from modalhash.views import F64, Views, blocks
 
 ROUNDS = 4  # of weights and code in turn; further rounds change next to no bit
 
@@ -57,8 +57,7 @@ class FusedHasher(Hasher):
 
         Columns in the order in which the views were fitted (`widths_`).  Raises ValueError as `encode` does.
         """
-        self._check_fitted()
-        checked, present = check_encode_views(views, self.widths_)
+        checked, present = self._check_encode(views)
         n = next(iter(checked.values())).shape[0]
         weights = np.zeros((n, len(self.widths_)))
         columns = [list(self.widths_).index(name) for name in checked]

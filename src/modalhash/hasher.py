@@ -40,6 +40,8 @@ class Hasher(ABC):
     takes_unlabelled: ClassVar[bool] = False  # rows of NaN among the labels; `_fit` gets them as rows of zeros
     fits_missing_views: ClassVar[bool] = False
     min_views: ClassVar[int] = 1
+    named_views: ClassVar[tuple[str, ...]] = ()  # the views of a system that learns from these and no others
+    encodes_from: ClassVar[tuple[str, ...]] = ()  # views that `encode` reads; none: all that were fitted
     summary: ClassVar[str] = ""
 
     # learned by fit
@@ -53,6 +55,9 @@ class Hasher(ABC):
         checked = check_views(views)
         if len(checked) < self.min_views:
             raise ValueError(f"{self.name}: needs at least {self.min_views} views, got {', '.join(map(repr, checked))}")
+        if self.named_views and set(checked) != set(self.named_views):
+            wanted, got = (" and ".join(map(repr, names)) for names in (self.named_views, checked))
+            raise ValueError(f"{self.name}: learns from the views {wanted}, got {got}")
         n = next(iter(checked.values())).shape[0]
         self._check_gaps(checked)
         if labels is None and self.needs_labels:
@@ -93,14 +98,25 @@ class Hasher(ABC):
         the hash functions are summed before the sign; sign(0) = +1.  Raises ValueError for an unknown view,
         another width than in fit, or an item without any view.
         """
-        self._check_fitted()
-        checked, present = check_encode_views(views, self.widths_)
+        checked, present = self._check_encode(views)
         n = next(iter(checked.values())).shape[0]
         packed = np.empty((n, -(-self.n_bits // 8)), dtype=np.uint8)
         for rows in blocks(n):
             outputs, has = self._outputs_of({name: matrix[rows] for name, matrix in checked.items()}, present, rows)
             packed[rows] = np.packbits(self._fuse(outputs, has) >= 0, axis=1)
         return BinaryCodes(packed, self.n_bits)
+
+    def _check_encode(self, views: Views) -> tuple[dict[str, Matrix], dict[str, NDArray[np.bool_]]]:
+        """Checked views in the order of `fit`, only those that codes come from, and the rows that have each."""
+        self._check_fitted()
+        checked, present = check_encode_views(views, self.widths_)
+        for name in self.encodes_from:
+            if name not in checked or not present[name].all():
+                row = f"row {np.argmin(present[name])} lacks it" if name in checked else "it is absent"
+                raise ValueError(f"{self.name}: codes come from the view {name!r}, and {row}")
+        if self.encodes_from:
+            checked = {name: checked[name] for name in self.encodes_from}
+        return checked, {name: present[name] for name in checked}
 
     def _outputs_of(
         self, block: Mapping[str, Matrix], present: Mapping[str, NDArray[np.bool_]], rows: slice
