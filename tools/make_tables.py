@@ -141,7 +141,8 @@ def row_text(system: str, table: dict[str, Any], results: Results) -> str:
     longest = max((r["cell"]["n_bits"] for r in done), default=0)
     seconds = [r["seconds"]["fit"] for r in done if r["cell"]["n_bits"] == longest]
     bytes_ = "–".join(f"{size:g}" for size in (sizes[:1] + sizes[-1:] if len(sizes) > 1 else sizes)) or "—"
-    return "| " + " | ".join([system, *cells, bytes_, f"{np.median(seconds):.2f}" if seconds else "—"]) + " |"
+    told = system if ":" not in system else "{} ({})".format(*system.split(":"))
+    return "| " + " | ".join([told, *cells, bytes_, f"{np.median(seconds):.2f}" if seconds else "—"]) + " |"
 
 
 def cell_text(results: Results, table: dict[str, Any]) -> str:

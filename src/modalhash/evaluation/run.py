@@ -96,8 +96,11 @@ class Runner:
 
 def fit(cell: Cell, data: Dataset) -> Fitted:
     """Fit the system of a cell; a ValueError (more bits than columns, no labels …) becomes the reason of a refusal."""
-    hasher = make(cell.system, n_bits=cell.n_bits, random_state=cell.seed)
+    system, _, view = cell.system.partition(":")
+    hasher = make(system, n_bits=cell.n_bits, random_state=cell.seed)
     views, labels = data.part("train"), data.part_labels("train") if hasher.needs_labels else None
+    if view:
+        views = {view: views[view]}
     if not hasher.fits_missing_views:  # such a system learns from the items that have every view
         complete = np.all([~missing(matrix) for matrix in views.values()], axis=0)
         views = {name: matrix[complete] for name, matrix in views.items()}
@@ -118,6 +121,7 @@ def run_table(
     folder: Path,
     *,
     budget_seconds: float | None = None,
+    part: tuple[int, int] = (0, 1),
     load: Loader = load_dataset,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -125,13 +129,16 @@ def run_table(
 
     Cells run row by row, in a row length by length, for a length seed by seed; a cell that has begun is finished.  Once
     `budget_seconds` have passed, the cells that are left are cut: rows, then lengths, then seeds.  What was cut, and
-    data that is not here, is said and recorded.  Returns the content of `table.json`.
+    data that is not here, is said and recorded.  part: (i, of) runs every of-th fit only, from the i-th, so that
+    several processes can share a folder.  Returns the content of `table.json`.
     """
     runner = Runner(folder, load)
     started = time.perf_counter()
     cut: list[str] = []
     absent: dict[str, str] = {}
-    for cell in table.cells():
+    fits = list(dict.fromkeys(cell.fit_key for cell in table.cells()))
+    own = set(fits[part[0] :: part[1]])
+    for cell in (cell for cell in table.cells() if cell.fit_key in own):
         if cell.source.title in absent or runner.path(cell).exists():
             continue
         if budget_seconds is not None and time.perf_counter() - started >= budget_seconds:
