@@ -129,6 +129,21 @@ DEEP_VARIANTS = (
     *("DCSH", "DCSH-L", "DCSH-independent", "DCSH-unrotated", "DCSH-k_a=0", "DCSH-unscaled"),
     *("CIRH", "CIRH-ACR", "CIRH-ISR", "CIRH-CSA", "CIRH-MCGC", "CIRH-GCN", "CIRH-FUN", "CIRH-Sigmoid"),
 )
+FUSED = ("SMHOQA", "BSTH", "A2LH", "UMHOQA", "ITQ")  # supervised, then unsupervised
+DIGIT_VIEWS = ("fac", "fou", "kar", "mor", "pix", "zer")
+FUSED_VARIANTS = (
+    *("SMHOQA", *(f"SMHOQA-{name}" for name in ("img", "txt", "con", "I", "II", "III", "IV"))),
+    *("UMHOQA", *(f"UMHOQA-{name}" for name in ("img", "txt", "con", "I", "II"))),
+    *("BSTH", *(f"BSTH-{name}" for name in ("T", "I", "FMLP", "SH", "NC", "PMLP", "SHARE"))),
+)
+TAGGED = Source(
+    name="clipart", options={"fair": True, "views": ("image", "tags")}, label="Clipart, user tags (label words removed)"
+)
+SOCIAL_VARIANTS = (
+    *("DSTDH", *(f"DSTDH-{name}" for name in ("L", "D", "I", "NT", "T", "R"))),
+    *("LAGNH", *(f"LAGNH-{name}" for name in ("no-aux", "no-att", "only-Sv", "only-Sa"))),
+    *(f"LAGNH-recons-{name}" for name in ("ZTZ", "feat", "S", "Sv")),
+)
 
 TABLES = {
     "emoji": Table(
@@ -183,5 +198,53 @@ TABLES = {
         bits=(32,),
         seeds=3,
         protocols=(*both_ways(), *to_all_views()),
+    ),
+    "fused-digits": Table(
+        title="Fused codes of six views of digits: mAP over the full ranking, all views against all views",
+        sources=(Source(name="uci_mfeat", label="UCI multiple features"),),
+        systems=(*FUSED, *(f"{name}:{view}" for name in ("SMHOQA", "ITQ") for view in DIGIT_VIEWS)),
+        bits=(16, 32, 64, 128),
+        seeds=3,
+        protocols=(Protocol(),),
+    ),
+    "fused-clipart": Table(
+        title="Fused codes of pictures and words: mAP over the full ranking, all views against all views",
+        sources=(CLIPART,),
+        systems=(*FUSED, *(f"{name}:{view}" for name in ("SMHOQA", "ITQ") for view in ("image", "text"))),
+        bits=(16, 32, 64, 128),
+        seeds=3,
+        protocols=(Protocol(),),
+    ),
+    "fused-fashion": Table(
+        title="Fused codes, 5,000 training items: mAP over the full ranking, all views against all views",
+        sources=(FASHION,),
+        systems=(*FUSED, *(f"{name}:{view}" for name in ("SMHOQA", "ITQ") for view in ("image", "text"))),
+        bits=(32, 64),
+        seeds=3,
+        protocols=(Protocol(),),
+    ),
+    "fused-variants": Table(
+        title="Variants of the fused systems: mAP over the full ranking, all views against all views",
+        sources=(CLIPART,),
+        systems=FUSED_VARIANTS,
+        bits=(32,),
+        seeds=3,
+        protocols=(Protocol(),),
+    ),
+    "social": Table(
+        title="Social images, learned with user tags, queried by picture: mAP over the full ranking, image → image",
+        sources=(TAGGED,),
+        systems=("DSTDH", "LAGNH", "ITQ:image", "PCASign:image", "LSH:image"),
+        bits=(16, 32, 64, 128),
+        seeds=3,
+        protocols=(Protocol(query_views=("image",), database_views=("image",)),),
+    ),
+    "social-variants": Table(
+        title="Variants of the social systems: mAP over the full ranking, image → image",
+        sources=(TAGGED,),
+        systems=SOCIAL_VARIANTS,
+        bits=(32,),
+        seeds=3,
+        protocols=(Protocol(query_views=("image",), database_views=("image",)),),
     ),
 }
