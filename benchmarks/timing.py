@@ -83,10 +83,11 @@ def figures(seconds: Times, base: str) -> dict[str, dict[str, float]]:
     }
 
 
-def write(content: Mapping[str, Any], out: Path | None) -> None:
+def write(content: Mapping[str, Any], out: Path | None, show: bool = True) -> None:
     """Print results, and write them whole or not at all."""
     text = json.dumps(content, indent=1) + "\n"
-    print(text, end="", flush=True)
+    if show:
+        print(text, end="", flush=True)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         new = out.with_name(out.name + ".new")
