@@ -80,7 +80,7 @@ def build(family: Family, n: int, first: Any) -> tuple[Built, dict[str, Any]]:
         "exact": family.exact,
         "settings": family.settings,
         "truth": family.truth,
-        "build_seconds": round(seconds, 3),
+        "build_seconds": round(seconds, 6),
         "bytes_per_item": round(built.stored() / n, 2),
         "resident_bytes_per_item": None if growth is None else round(growth / n, 1),
     }

@@ -1,6 +1,6 @@
 """Search as the number of items grows: exact ways and graphs, lists and hashes that are not exact, interleaved.
 
-    python benchmarks/scale.py --n 100000 1000000 10000000 --budget 900
+    python benchmarks/scale.py --n 100000 1000000 10000000 100000000 --rounds 3 --budget 900
     python benchmarks/scale.py --kind words --n 100000 1000000
 
 A cell is one number of items, built by all contenders that are sensible at that size, in one process with one thread;
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -24,6 +23,8 @@ from time import perf_counter
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads of faiss must not burn what others are measured by
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of k-means; --threads is about building graphs and searching
 
 import faiss
 import scale_codes
@@ -87,7 +88,7 @@ def built(families: dict[str, Family], n: int, first: Any) -> tuple[dict[str, An
         found, costs = build(families[name], n, first)
         print(f"  {name}: built in {costs['build_seconds']} s, {costs['bytes_per_item']} bytes an item", flush=True)
         asks |= found.asks
-        facts |= {ask: dict(costs) for ask in found.asks}
+        facts |= {ask: {"family": name, **costs} for ask in found.asks}
     for name, why in cut.items():
         print(f"  {name}: cut at {n:,} items ({why})", flush=True)
     return facts, asks, cut
@@ -130,7 +131,7 @@ def file_name(cell: Cell, threads: int) -> str:
     return "-".join([cell["kind"], *parts, *([f"threads{threads}"] if threads > 1 else [])]) + ".json"
 
 
-def run(cells: list[Cell], options: argparse.Namespace, measure: Callable[..., dict[str, Any]] = measure) -> list[str]:
+def run(cells: list[Cell], options: argparse.Namespace) -> list[str]:
     """Run the cells that have no file, and return the names of those that the budget cut."""
     started, cut = perf_counter(), []
     for cell in cells:
@@ -164,6 +165,8 @@ def main() -> None:
     options.add_argument("--budget", type=float, metavar="SECONDS")
     options.set_defaults(out=RESULTS)
     given = options.parse_args()
+    if given.kind == "words" and given.threads > 1:
+        options.error("--threads: our look-up over words has one")
     faiss.omp_set_num_threads(given.threads)
     note(run(cells(given), given), given)
 

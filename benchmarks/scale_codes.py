@@ -43,13 +43,8 @@ def families(database: BinaryCodes, threads: int) -> dict[str, Family]:
             why="gigabytes of buckets",
         )
     found |= buckets(database) | graphs(database, threads)
-    found["numpy"] = Family(
-        lambda: Built({"numpy": lambda queries: nearest_numpy(queries, database, K)[0]}, lambda: array_bytes(database)),
-        "bits counted, partition",
-        exact=True,
-        most=MOST_FOR_NUMPY,
-        why="minutes a batch",
-    )
+    numpy = partial(by_numpy, database)
+    found["numpy"] = Family(numpy, "bits counted, partition", exact=True, most=MOST_FOR_NUMPY, why="minutes a batch")
     return found
 
 
@@ -62,11 +57,11 @@ def buckets(database: BinaryCodes) -> dict[str, Family]:
     """The approximate indexes of faiss that are built in about the time of reading the codes a few times."""
     lists = int(len(database) ** 0.5)
     why = "minutes to build, gigabytes of buckets"
-    k_means = f"nprobe 4 and 16 of {lists} lists, k-means {ITERATIONS} iterations on {TRAINED_A_LIST} codes a list"
+    k_means = f"{lists} lists, k-means of {ITERATIONS} iterations on {TRAINED_A_LIST} codes a list"
     found = {"faiss IVF": Family(lambda: inverted_lists(database, lists), k_means, most=MOST_FOR_BUCKETS, why=why)}
     if database.n_bits >= 16:
         hashes = database.n_bits // 16
-        words = f"{hashes} tables of 16 bits, nflip 1 and 2"
+        words = f"{hashes} tables of 16 bits"
         found["faiss MultiHash"] = Family(partial(multi_hash, database, hashes), words, most=MOST_FOR_BUCKETS, why=why)
     return found
 
@@ -74,13 +69,12 @@ def buckets(database: BinaryCodes) -> dict[str, Family]:
 def graphs(database: BinaryCodes, threads: int) -> dict[str, Family]:
     """The approximate indexes whose building is the larger part of the work."""
     most, why = MOST_FOR_GRAPHS, GRAPHS
-    one, other = "M 16, efConstruction 40, efSearch", "connectivity 16, expansion_add 128, expansion_search"
     make = partial(usearch_graph, database, threads)
     if USEARCH is None:
         most, why = 0, "not installed: pip install usearch"
     return {
-        "faiss HNSW": Family(lambda: graph(database), f"{one} 100 and 400", most=MOST_FOR_GRAPHS, why=GRAPHS),
-        "usearch HNSW": Family(make, f"{other} 100 and 400", most=most, why=why),
+        "faiss HNSW": Family(lambda: graph(database), "M 16, efConstruction 40", most=MOST_FOR_GRAPHS, why=GRAPHS),
+        "usearch HNSW": Family(make, "connectivity 16, expansion_add 128", most=most, why=why),
     }
 
 
@@ -99,6 +93,11 @@ def ours(database: BinaryCodes, method: str, threads: int) -> Built:
         lambda: array_bytes(search),
         shared=database.packed.nbytes,
     )
+
+
+def by_numpy(database: BinaryCodes) -> Built:
+    asks: dict[str, Ask] = {"numpy": lambda queries: nearest_numpy(queries, database, K)[0]}
+    return Built(asks, lambda: array_bytes(database), shared=database.packed.nbytes)
 
 
 def by_faiss(index: Any, asks: dict[str, Ask]) -> Built:

@@ -68,7 +68,7 @@ def families(codes: QuantizedCodes, product: Any, tables: Any, encoded: Any, vec
     n, m = codes.indices.shape
     lists = int(n**0.5)
     size = f"{m} codebooks of {WORDS} words"
-    probes = f"{size}, nprobe 4 and 16 of {lists} lists; the building encodes"
+    probes = f"{size}, {lists} lists, building encodes"
     found = {
         BASE: Family(lambda: filled(BASE, product, encoded), f"IndexPQ, {size}", exact=True, truth="product"),
         "modalhash look-up": Family(lambda: ours(codes), size, exact=True, truth="residual"),
@@ -83,7 +83,7 @@ def families(codes: QuantizedCodes, product: Any, tables: Any, encoded: Any, vec
     if codes.score == "l2":
         found["faiss HNSW of products"] = Family(
             lambda: graph_of(product, vectors),
-            f"{size}, M 16, efConstruction 40, efSearch 100 and 400",
+            f"{size}, M 16, efConstruction 40, building encodes",
             most=MOST_FOR_GRAPHS,
             why="minutes to build",
             truth="product",
@@ -140,7 +140,7 @@ def lists_of(product: Any, vectors: F32, lists: int) -> Built:
     index = faiss.IndexIVFPQ(faiss.IndexFlat(WIDTH, metric), WIDTH, lists, product.pq.M, 8, metric)
     index.by_residual = False
     index.cp.niter, index.cp.max_points_per_centroid = ITERATIONS, TRAINED_A_LIST
-    index.train(vectors[np.random.default_rng(1).integers(0, len(vectors), lists * TRAINED_A_LIST)])
+    index.train(vectors[np.random.default_rng(1).integers(0, len(vectors), max(TRAINED, lists * TRAINED_A_LIST))])
     index.pq = product.pq
     index.add(vectors)
 

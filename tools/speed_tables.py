@@ -141,7 +141,7 @@ def scale_group(caption: str, members: list[Run]) -> str:
     names = list(dict.fromkeys(name for run in members for name in run["contenders"]))
     rows = [scale_row(name, run, batch) for name in names for run in members if name in run["contenders"]]
     grown = [growth_row(name, members, batch) for name in names]
-    settings = {name: run["contenders"][name]["settings"] for run in members for name in run["contenders"]}
+    settings = {facts["family"]: facts["settings"] for run in members for facts in run["contenders"].values()}
     lines = [f"*{caption}; × is {members[0]['base']} over the contender*", ""]
     lines += [markdown([*head, "build s", "bytes/item", "resident"], rows, left=2), ""]
     if any(row[1:] != ["—"] * 3 for row in grown):
@@ -159,17 +159,25 @@ def scale_row(name: str, run: Run, batch: str) -> list[str]:
     """One contender at one size."""
     facts = run["contenders"][name]
     size, kind = f"{run['cell']['n']:,}", "exact" if facts["exact"] else "approximate"
-    cells = [f for q in ("1", batch) for f in (number(facts["microseconds"][q]), times(facts["ratio"][q]))]
+    clock, base = clock_of(run), run["contenders"][run["base"]]
+    cells = []
+    for queries in ("1", batch):
+        cells += [number(facts[clock][queries]), times(base[clock][queries] / facts[clock][queries])]
     resident = facts["resident_bytes_per_item"]
     last = [f"{facts['recall']:.3f}", number(facts["build_seconds"]), number(facts["bytes_per_item"])]
     return [name, kind, size, *cells, *last, "—" if resident is None else number(resident)]
+
+
+def clock_of(run: Run) -> str:
+    """CPU time for one thread, else the time that passes."""
+    return "microseconds" if run["threads"] == 1 else "wall_microseconds"
 
 
 def growth_row(name: str, members: list[Run], batch: str) -> list[str]:
     """The exponents of one contender; — with fewer than two sizes."""
     found = [(run["cell"]["n"], run["contenders"][name]) for run in members if name in run["contenders"]]
     sizes = [n for n, _ in found]
-    series = [[facts["microseconds"][q] for _, facts in found] for q in ("1", batch)]
+    series = [[facts[clock_of(members[0])][q] for _, facts in found] for q in ("1", batch)]
     series.append([facts["build_seconds"] for _, facts in found])
     return [name, *(exponent(sizes, values) for values in series)]
 
@@ -217,7 +225,8 @@ def machine_line(members: Iterable[Run]) -> str:
     members = list(members)
     loads = [f"`{run['file']}` {run['machine']['load_at_start'][0]} ({run['rounds']} rounds)" for run in members]
     top = f"; top {members[0]['k']}" if "k" in members[0] else ""
-    return f"{facts_of(members[0])}{top}; CPU time, median over the rounds. Load at the start: {', '.join(loads)}."
+    clock = "CPU time" if members[0]["threads"] == 1 else "time that passes"
+    return f"{facts_of(members[0])}{top}; {clock}, median over the rounds. Load at the start: {', '.join(loads)}."
 
 
 def by_machine(found: list[Run], head: list[str], rows: Callable[[list[Run]], list[list[str]]]) -> str:
