@@ -191,7 +191,7 @@ def exponent(sizes: Sequence[int], values: Sequence[float]) -> str:
 
 def runs(results: Path, pattern: str) -> list[Run]:
     """The result files of a benchmark, each with its name; ValueError if there is none."""
-    paths = sorted(results.glob(pattern))
+    paths = sorted(results.glob(pattern), key=lambda path: path.stem)
     if not paths:
         raise ValueError(f"{results.name}: no file {pattern}")
     return [noted(path) for path in paths]
