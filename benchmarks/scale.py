@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -61,7 +62,8 @@ def measure(cell: Cell, rounds: int, threads: int) -> dict[str, Any]:
         for kind, values in figures(take_turns(turns, rounds), base).items():
             for name, value in values.items():
                 facts[name].setdefault(kind, {})[queries] = value
-    return {"base": base, "contenders": facts, "cut": cut}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of this process so far, earlier cells included
+    return {"base": base, "contenders": facts, "cut": cut, "peak_gb": round(peak / 1e6, 2)}
 
 
 def prepared(cell: Cell, threads: int) -> tuple[Any, str, dict[str, Family], dict[str, Distances]]:
