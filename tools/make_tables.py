@@ -1,8 +1,9 @@
 """Make the tables of the docs and the README from result files: `python tools/make_tables.py [--check]`.
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
-benchmarks/results/NAME/*.json and from nothing else.  With --check nothing is written, and the exit code is 1 if a page
-differs.  A table refuses cells of another protocol or other data than its neighbours (exit code 2).
+benchmarks/results/NAME/*.json and from nothing else (tables of speed: from the files that speed_tables.py names).  With
+--check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another protocol or
+other data than its neighbours (exit code 2).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from speed_tables import SPEED
 
 from modalhash.evaluation.protocol import Protocol
 from modalhash.evaluation.published import published
@@ -42,7 +44,7 @@ def main() -> None:
             if not page.is_file():
                 continue
             old = page.read_text(encoding="utf8")
-            new = MARKED.sub(lambda m: f"{m[1]}{table_text(options.results / m[2])}\n{m[4]}", old)
+            new = MARKED.sub(lambda m: f"{m[1]}{text_of(m[2], options.results)}\n{m[4]}", old)
             if new != old:
                 differ.append(page)
                 if not options.check:
@@ -53,6 +55,16 @@ def main() -> None:
     for page in differ:
         sys.stdout.write(f"{page.relative_to(options.docs.parent)}: {'differs' if options.check else 'written'}\n")
     raise SystemExit(1 if options.check and differ else 0)
+
+
+def text_of(name: str, results: Path) -> str:
+    """The Markdown of a marker: a table of speed, or the cells in the folder of that name."""
+    if name not in SPEED:
+        return table_text(results / name)
+    try:
+        return SPEED[name](results)
+    except KeyError as error:
+        raise ValueError(f"{name}: a result file lacks {error}") from None
 
 
 def table_text(folder: Path) -> str:
