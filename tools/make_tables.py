@@ -1,7 +1,8 @@
 """Make the tables of the docs and the README from result files: `python tools/make_tables.py [--check]`.
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
-benchmarks/results/NAME/*.json and from nothing else (tables of speed: from the files that speed_tables.py names).  With
+benchmarks/results/NAME/*.json and from nothing else (other tables: from the files that speed_tables.py
+and curve_tables.py name).  With
 --check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another protocol or
 other data than its neighbours (exit code 2).
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from curve_tables import CURVES
 from speed_tables import SPEED
 
 from modalhash.evaluation.protocol import Protocol
@@ -59,10 +61,10 @@ def main() -> None:
 
 def text_of(name: str, results: Path) -> str:
     """The Markdown of a marker: a table of speed, or the cells in the folder of that name."""
-    if name not in SPEED:
+    if name not in {**SPEED, **CURVES}:
         return table_text(results / name)
     try:
-        return SPEED[name](results)
+        return {**SPEED, **CURVES}[name](results)
     except KeyError as error:
         raise ValueError(f"{name}: a result file lacks {error}") from None
 

@@ -91,19 +91,6 @@ def evaluation_rows(members: list[Run]) -> list[list[str]]:
     return rows
 
 
-def missing_views_text(results: Path) -> str:
-    """mAP as queries lose views."""
-    facts = read(results / "missing-views.json")
-    lost = [row["lost"] for row in next(iter(facts["systems"].values()))["curve"]]
-    rows = [
-        [name, str(found["bits"]), *(f"{row['mAP']:.3f} ± {row['sd']:.3f}" for row in found["curve"])]
-        for name, found in facts["systems"].items()
-    ]
-    table = markdown(["system", "bits", *(f"{n} lost" for n in lost)], rows)
-    told = f"mAP over the full ranking, mean ± sd over {facts['draws']} draws of the lost views."
-    return f"{table}\n\n{told} Data {facts['data']}, {facts['checksum'][:12]}. Nothing is timed: no machine noted."
-
-
 def scale_text(results: Path) -> str:
     """Time, recall and memory as n grows, a table a kind of codes; then the exponents of growth."""
     folder = results / "scale"
@@ -269,5 +256,4 @@ SPEED: dict[str, Callable[[Path], str]] = {
     "lookup": lookup_text,
     "evaluation": evaluation_text,
     "scale": scale_text,
-    "missing-views": missing_views_text,
 }

@@ -76,7 +76,7 @@ EVALUATION = {
         "largest_difference_of_ap": 1.1e-16,
     },
 }
-CURVE = [{"lost": 0, "mAP": 0.9914, "sd": 0.0}, {"lost": 1, "mAP": 0.75, "sd": 0.0123}]
+CURVE = [{"lost": 0, "mean": 0.9914, "sd": 0.0}, {"lost": 1, "mean": 0.75, "sd": 0.0123}]
 MISSING = {"data": "digits", "checksum": "ab" * 32, "draws": 5, "systems": {"A2LH": {"bits": 64, "curve": CURVE}}}
 
 
@@ -169,6 +169,25 @@ def test_the_tables_of_lookup_evaluation_and_missing_views(root: Path) -> None:
     text = made(root, "missing-views")
     assert "| system | bits | 0 lost | 1 lost |" in text and "| A2LH | 64 | 0.991 ± 0.000 | 0.750 ± 0.012 |" in text
     assert "5 draws" in text and "Data digits, abababababab." in text
+
+
+def test_systems_stand_beside_themselves_on_one_view(root: Path) -> None:
+    pair = {"fused": 0.9876, "fused_sd": 0.0, "single": 0.9, "single_sd": 0.0}
+    system = {"bits": 64, "curve": CURVE, "singles": {"fou": pair}}
+    put(root, "missing-views", {**MISSING, "lost_beside_singles": 1, "systems": {"A2LH": system, "ITQ": system}})
+    text = made(root, "missing-views")
+    assert "1 views lost" in text and "| system | fou |" in text and "| ITQ | 0.988 \\| 0.900 |" in text
+
+
+def test_the_table_of_noisy_tags(root: Path) -> None:
+    page = root / "docs/speed.md"
+    page.write_text(page.read_text(encoding="utf8") + "<!-- table: noisy-tags -->\n<!-- end of table -->\n")
+    rows = [{"system": "DSTDH", "share": share, "mean": 0.3 - share / 10, "sd": 0.01} for share in (0.0, 0.5)]
+    facts = {"data": "tagged", "checksum": "cd" * 32, "bits": 32, "seeds": 3, "protocol": {"hash": "abc"}, "rows": rows}
+    put(root, "noisy-tags", facts)
+    text = made(root, "noisy-tags")
+    assert "| system | 0% moved | 50% moved |" in text and "| DSTDH | 0.3000 ± 0.0100 | 0.2500 ± 0.0100 |" in text
+    assert "3 seeds" in text and "Data tagged, cdcdcdcdcdcd." in text
 
 
 def test_machines_and_versions_are_not_mixed(root: Path) -> None:
