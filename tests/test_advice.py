@@ -39,7 +39,7 @@ CASES: list[tuple[str, dict[str, Any], str | None, str]] = [
     ("no labels", {"labels": None}, "CCAITQ", "two views and no labels"),
     ("three views", {"labels": None, "views": {"a": X, "b": Y, "c": X}}, "CCAITQ", "3 views and no labels"),
     ("one view", {"labels": None, "views": {"a": X}}, "ITQ", "one view and no labels"),
-    ("some unlabelled", {"labels": UNKNOWN}, "CCAITQ", "no labels for all training items"),
+    ("some unlabelled", {"labels": UNKNOWN}, "RDCMH", "labels for some items"),
     ("one view, unlabelled", {"labels": UNKNOWN, "views": {"a": X}}, "ITQ", "no labels for all training items"),
     ("unlabelled queries", {"labels": OF_A_QUERY}, "A2LH", "has labels"),
     ("gaps", {"views": {"image": X, "text": GAPS}}, "A2LH", "has labels"),
