@@ -46,7 +46,7 @@ def noisy_tags_text(results: Path) -> str:
     """mAP as tags go to the wrong pictures."""
     facts = read(results / "noisy-tags.json")
     shares = list(dict.fromkeys(row["share"] for row in facts["rows"]))
-    found = {(row["system"], row["share"]): f"{row['mean']:.4f} ± {row['sd']:.4f}" for row in facts["rows"]}
+    found = {(row["system"], row["share"]): shown(row) for row in facts["rows"]}
     systems = dict.fromkeys(row["system"] for row in facts["rows"])
     rows = [[name, *(found.get((name, share), "…") for share in shares)] for name in systems]
     table = markdown(["system", *(f"{share:.0%} moved" for share in shares)], rows)
@@ -54,9 +54,39 @@ def noisy_tags_text(results: Path) -> str:
     return f"{table}\n\n{told} Protocol `{facts['protocol']['hash']}`. {of_data(facts)}"
 
 
+def partly_labelled_text(results: Path) -> str:
+    """mAP as labels go, a table a data set."""
+    facts = read(results / "partly-labelled.json")
+    parts = []
+    for name, found in facts["sets"].items():
+        directions = list(found["rows"][0]["directions"])
+        rows = [
+            [row["system"], labels_left(row), *(shown(row["directions"][way]) for way in directions)]
+            for row in found["rows"]
+        ]
+        parts.append(f"*{name}*\n\n{markdown(['system', 'labels', *directions], rows, left=2)}")
+        told = f"mAP over the full ranking, {facts['bits']} bits, mean ± sd over {facts['seeds']} seeds."
+        parts.append(f"{told} {of_data({'data': name, **found})}")
+    return "\n\n".join(parts)
+
+
+def labels_left(row: dict[str, Any]) -> str:
+    """Which labels a system saw."""
+    return f"{row['ones']:.0%} of the ones" if row["ones"] < 1 else f"{row['share']:.0%} of the items"
+
+
+def shown(found: dict[str, float]) -> str:
+    """Mean ± sd."""
+    return f"{found['mean']:.4f} ± {found['sd']:.4f}"
+
+
 def of_data(facts: dict[str, Any]) -> str:
     """The data by name and checksum."""
     return f"Data {facts['data']}, {facts['checksum'][:12]}."
 
 
-CURVES: dict[str, Callable[[Path], str]] = {"missing-views": missing_views_text, "noisy-tags": noisy_tags_text}
+CURVES: dict[str, Callable[[Path], str]] = {
+    "missing-views": missing_views_text,
+    "noisy-tags": noisy_tags_text,
+    "partly-labelled": partly_labelled_text,
+}

@@ -190,6 +190,19 @@ def test_the_table_of_noisy_tags(root: Path) -> None:
     assert "3 seeds" in text and "Data tagged, cdcdcdcdcdcd." in text
 
 
+def test_the_table_of_lost_labels(root: Path) -> None:
+    page = root / "docs/speed.md"
+    page.write_text(page.read_text(encoding="utf8") + "<!-- table: partly-labelled -->\n<!-- end of table -->\n")
+    ways = {"image → text": {"mean": 0.5, "sd": 0.01, "protocol": "abc"}}
+    rows = [
+        {"system": "RDCMH", "share": share, "ones": ones, "directions": ways} for share, ones in ((0.3, 1), (1, 0.6))
+    ]
+    put(root, "partly-labelled", {"bits": 32, "seeds": 2, "sets": {"emoji": {"checksum": "ef" * 32, "rows": rows}}})
+    text = made(root, "partly-labelled")
+    assert "| RDCMH | 30% of the items | 0.5000 ± 0.0100 |" in text and "| RDCMH | 60% of the ones | 0.5000" in text
+    assert "*emoji*" in text and "Data emoji, efefefefefef." in text and "2 seeds" in text
+
+
 def test_machines_and_versions_are_not_mixed(root: Path) -> None:
     put(root, "search-1e3-b", {**SEARCH, "machine": machine(load=3.0)})
     text = made(root, "search")
