@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
-from modalhash.fusion import FusedHasher
+from modalhash.fusion import FusedHasher, fuse
 from modalhash.hasher import check_integer, check_real, present_rows
 from modalhash.layers import ROWS, is_constant, of_view, run, standardised, standards
 from modalhash.solvers import signs
@@ -72,6 +72,7 @@ class BSTH(FusedHasher):
     bitwise: bool = True
     supervision: str = "prototypes"
     positions: tuple[str, ...] | None = None
+    adaptive: bool = True
     only: str | None = None
     label_epochs: int = 100
     epochs: int | None = None
@@ -213,10 +214,35 @@ class BSTH(FusedHasher):
     def _outputs_of(
         self, block: Mapping[str, Matrix], present: Mapping[str, NDArray[np.bool_]], rows: slice
     ) -> tuple[F64, NDArray[np.bool_]]:
-        """Values (1, rows, K) whose signs are the bits, and who has which view that says something, (M, rows)."""
+        """Values (1, rows, K) whose signs are the bits, and who has which view."""
+        values, _ = self._fused(block, present, rows)
+        return values[None], np.stack([present[name][rows] for name in block])
+
+    def _fuse(self, outputs: F64, has: NDArray[np.bool_]) -> F64:
+        return np.asarray(outputs[0])
+
+    def view_weights(self, views: Views) -> F64:
+        """Weights (n, views) that `encode` gives to the concepts of an item's views, 0 for a view that it lacks.
+
+        Columns in the order in which the views were fitted (`widths_`); rows sum to 1, and to 0 for an item of which only
+        views are known that say nothing.  Raises ValueError as `encode` does.
+        """
+        checked, present = self._check_encode(views)
+        n = next(iter(checked.values())).shape[0]
+        weights = np.zeros((n, len(self.widths_)))
+        columns = [list(self.widths_).index(name) for name in self.means_]
+        for rows in blocks(n):
+            block = {name: matrix[rows] for name, matrix in checked.items()}
+            weights[rows.start : rows.stop, columns] = self._fused(block, present, rows)[1].T
+        return weights
+
+    def _fused(
+        self, block: Mapping[str, Matrix], present: Mapping[str, NDArray[np.bool_]], rows: slice
+    ) -> tuple[F64, F64]:
+        """Values (rows, K) of a block of rows, and the weights (M, rows) of the views in `means_`."""
         n = next(iter(block.values())).shape[0]
         has = np.stack([present[name][rows] if name in block else np.zeros(n, dtype=bool) for name in self.means_])
-        values = np.empty((n, self.n_bits))
+        values, weights = np.empty((n, self.n_bits)), np.empty((len(has), n))
         for part in blocks(n, ROWS):
             length = part.stop - part.start
             own = np.zeros((len(has), ROWS), dtype=bool)
@@ -226,8 +252,11 @@ class BSTH(FusedHasher):
                 for name, mask in zip(self.means_, own, strict=True)
                 if mask.any()
             }
-            values[part] = self._values(features, own)[:length]
-        return values[None], has
+            concepts = self._concepts(features, own)
+            shares = self._shares(concepts, own)
+            values[part] = self._head_values(self._mean(concepts, shares))[:length]
+            weights[:, part] = shares[:, :length]
+        return values, weights
 
     def _features(self, name: str, rows: Matrix, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """f of one view (Eq. 4.62) in a block of ROWS rows, as if rows of zeros where it is missing."""
@@ -236,15 +265,29 @@ class BSTH(FusedHasher):
         X[~mask] = 0.0
         return np.tanh(run(of_view(self.features_, name), X, "relu")).astype(np.float32)
 
-    def _values(self, features: Mapping[str, NDArray[np.float32]], has: NDArray[np.bool_]) -> F64:
-        """h before its last tanh (Eq. 4.63-4.67) of a whole block; features of the views that anyone has."""
-        weights = (has / np.maximum(has.sum(axis=0), 1)).astype(np.float32)
-        concepts = self._concepts(features, has)
-        empty = np.zeros((ROWS, 1 if self.encoder == "none" else self.n_bits, self.width), dtype=np.float32)
-        fused = sum(
-            (concepts[name] * weight[:, None, None] for name, weight in zip(self.means_, weights, strict=True) if name in concepts),
-            empty,
-        )
+    def _shares(self, concepts: Mapping[str, NDArray[np.float32]], has: NDArray[np.bool_]) -> F64:
+        """Weights (M, rows) of the views of each item."""
+        equal = has / np.maximum(has.sum(axis=0), 1)
+        several = has.sum(axis=0) > 1
+        if not self.adaptive or not several.any():
+            return np.asarray(equal)
+        outputs = np.zeros((*has.shape, self.n_bits))
+        for output, name in zip(outputs, self.means_, strict=True):
+            if name in concepts:
+                output[:] = np.tanh(self._head_values(concepts[name]))
+        equal[:, several] = fuse(outputs[:, several], has[:, several])[1]
+        return np.asarray(equal)
+
+    def _mean(self, concepts: Mapping[str, NDArray[np.float32]], shares: F64) -> NDArray[np.float32]:
+        """The fused concepts (rows, K, width) (Eq. 4.65)."""
+        fused = np.zeros((ROWS, 1 if self.encoder == "none" else self.n_bits, self.width), dtype=np.float32)
+        for name, share in zip(self.means_, shares.astype(np.float32), strict=True):
+            if name in concepts:
+                fused += share[:, None, None] * concepts[name]
+        return fused
+
+    def _head_values(self, fused: NDArray[np.float32]) -> F64:
+        """h before its last tanh (Eq. 4.67)."""
         if self.bitwise and self.encoder != "none":
             return bit_values(self.heads_, fused)
         return run(self.heads_, fused.sum(axis=1), "tanh")
@@ -267,6 +310,3 @@ class BSTH(FusedHasher):
     def _coarse(self, name: str, f: NDArray[np.float32]) -> NDArray[np.float32]:
         network = of_view(self.decouple_, name)
         return np.asarray((f @ network["weight"] + network["bias"]).reshape(ROWS, self.n_bits, self.width))
-
-    def _fuse(self, outputs: F64, has: NDArray[np.bool_]) -> F64:
-        return np.asarray(outputs[0])
