@@ -70,7 +70,7 @@ class GraphConvolution(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """One layer of a transformer encoder: attention with one head, then two linear layers, each added and normalised."""
+    """One layer of a transformer encoder: attention with one head, two linear layers, each added and normalised."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class EncoderLayer(nn.Module):
         """The layer for `transformer.encode_tokens`."""
         arrays: Arrays = {}
         for name, part in self.named_children():
-            weight, bias = (values.detach().cpu().numpy() for values in (part.weight, part.bias))
+            weight, bias = (values.detach().cpu().numpy() for values in part.parameters())
             arrays |= {f"{name}.weight": np.array(weight.T, order="C"), f"{name}.bias": bias.copy()}
         return arrays
 

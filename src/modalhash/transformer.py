@@ -55,7 +55,9 @@ def _attention(query: F32, key: F32, seen: NDArray[np.bool_] | None) -> F32:
 def _normalised(layer: Arrays, name: str, tokens: F32) -> F32:
     centred = tokens - tokens.mean(axis=2, keepdims=True)
     variance = np.square(centred).mean(axis=2, keepdims=True)
-    return np.asarray(centred / np.sqrt(variance + np.float32(EPSILON)) * layer[f"{name}.weight"] + layer[f"{name}.bias"])
+    return np.asarray(
+        centred / np.sqrt(variance + np.float32(EPSILON)) * layer[f"{name}.weight"] + layer[f"{name}.bias"]
+    )
 
 
 def bit_values(heads: Arrays, concepts: F32) -> F64:

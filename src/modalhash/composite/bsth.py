@@ -45,7 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 class BSTH(FusedHasher):
     """Learns one concept a bit from every view, fuses the concepts, and makes each fused concept a bit.
 
-    Minimises by Adam (means over items), first over the prototypes P of the labels, then over the networks of the views,
+    Minimises by Adam (means over items), first over the prototypes P of the labels, then over the views' networks,
     γ1‖l~ᴸ - l‖² + γ2‖hᴸ - bᴸ‖² + γ3‖cos(P, P) - R~‖² + γ4 (hᴸ1)² with hᴸ = lP, and
     β1‖l~ - l‖² + β2‖h - bᴸ‖² + β3‖cos(h, h) - S‖².
 
@@ -153,7 +153,7 @@ class BSTH(FusedHasher):
             h, P = network(L)
             return label_loss(h, network.classifier(h), L, P, R, self.gamma)
 
-        self.label_losses_ = train(network, loss, np.arange(n), self._plan("labels", n, self.label_epochs, n), generator)
+        self.label_losses_ = train(network, loss, np.arange(n), self._plan("labels", n, self.label_epochs), generator)
         with torch.no_grad():
             return signs(network(L)[0].cpu().double().numpy())
 
@@ -162,23 +162,32 @@ class BSTH(FusedHasher):
         import torch
 
         from modalhash.composite.concepts import Concepts, code_loss
-        from modalhash.training import Features, epochs_for, objective, train
+        from modalhash.training import Features, batch_size_for, epochs_for, objective, train
 
         n, c = labels.shape
         features = Features(views, self.means_, self.scales_, self.device)
         present = present_rows(views)
         has = torch.from_numpy(np.stack([present[name] for name in self.means_])).to(self.device)
+        leave_out = bool(self.view_dropout) and len(self.means_) > 1
         network = Concepts(self, {name: len(mean) for name, mean in self.means_.items()}, c).to(self.device)
 
         def loss(rows: Rows) -> dict[str, Tensor]:
             own = has[:, torch.from_numpy(rows)]
-            X = {name: torch.where(mask[:, None], x, 0.0) for mask, (name, x) in zip(own, features(rows).items(), strict=True)}
-            h = network(X, self._some_views(own) if network.training else own)
-            L, targets = (torch.from_numpy(dense(part[rows])).float().to(self.device) for part in (labels, B))
+            X = {
+                name: torch.where(mask[:, None], x, 0.0)
+                for mask, (name, x) in zip(own, features(rows).items(), strict=True)
+            }
+            masks = (own, self._some_views(own)) if leave_out and network.training else (own,)
+            h = network(X, *masks)
+            L, targets = (
+                torch.from_numpy(dense(part[rows])).float().repeat(len(masks), 1).to(self.device)
+                for part in (labels, B)
+            )
             return code_loss(h, network.classifier(h), L, targets, self.beta)
 
-        epochs = self.epochs or epochs_for(n, self.batch_size, steps=300, least=40)
-        self.losses_ = train(network, loss, np.arange(n), self._plan("views", self.batch_size, epochs, n), generator)
+        size = batch_size_for(n, self.batch_size, steps=8)
+        epochs = self.epochs or epochs_for(n, size, steps=300, least=40)
+        self.losses_ = train(network, loss, np.arange(n), self._plan("views", size, epochs), generator)
         self.objective_ = objective(self.losses_)
         arrays = network.arrays()
         self.features_, self.decouple_ = arrays["features"], arrays["decouple"]
@@ -188,12 +197,10 @@ class BSTH(FusedHasher):
         """The views that the items of a batch are left with, (M, b) bool, at least one of those that they have."""
         import torch
 
-        if not self.view_dropout or len(has) == 1:
-            return has
         draws = torch.rand(has.shape, device=has.device).masked_fill(~has, -1.0)
         return has & ((draws >= self.view_dropout) | (draws == draws.max(dim=0).values))
 
-    def _plan(self, stage: str, size: int, epochs: int, n: int) -> Plan:
+    def _plan(self, stage: str, size: int, epochs: int) -> Plan:
         from modalhash.training import Plan
 
         return Plan(
@@ -224,8 +231,8 @@ class BSTH(FusedHasher):
     def view_weights(self, views: Views) -> F64:
         """Weights (n, views) that `encode` gives to the concepts of an item's views, 0 for a view that it lacks.
 
-        Columns in the order in which the views were fitted (`widths_`); rows sum to 1, and to 0 for an item of which only
-        views are known that say nothing.  Raises ValueError as `encode` does.
+        Columns in the order in which the views were fitted (`widths_`); rows sum to 1, or to 0 for an item of which
+        only views are known that say nothing.  Raises ValueError as `encode` does.
         """
         checked, present = self._check_encode(views)
         n = next(iter(checked.values())).shape[0]

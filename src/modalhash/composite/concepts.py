@@ -6,7 +6,7 @@ This file needs torch and is imported only where BSTH is fitted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -94,27 +94,42 @@ class Concepts(nn.Module):
         together = through(self.encoders[0], torch.cat(coarse, dim=1), seen)
         return torch.stack(together.chunk(len(self.names), dim=1))
 
-    def forward(self, views: Mapping[str, Tensor], has: Tensor) -> Tensor:
-        """h (b, K) of items from the views that they have (Eq. 4.65-4.67)."""
-        weights = has.float() / has.sum(dim=0).clamp(min=1)
-        fused = (self.concepts(views, has) * weights[:, :, None, None]).sum(dim=0)
-        h: Tensor = self.heads(fused if self.bitwise and self.form != "none" else fused.sum(dim=1))
+    def forward(self, views: Mapping[str, Tensor], *has: Tensor) -> Tensor:
+        """h (b, K) of items from the views that they have, (M, b) bool (Eq. 4.65-4.67).
+
+        With several such masks the results stand one below another.
+        """
+        refined = self.concepts(views, has[0])
+        fused = [mean_concepts(refined, has[0])]
+        for some in has[1:]:
+            fused.append(mean_concepts(self.concepts(views, some) if self.form == "shared" else refined, some))
+        values = torch.cat(fused)
+        h: Tensor = self.heads(values if self.bitwise and self.form != "none" else values.sum(dim=1))
         return h
 
     def arrays(self) -> dict[str, Arrays]:
         """All that encodes: networks of the views, their decoupling with positions added, encoders, heads."""
         positions = self.get_buffer("positions").cpu().numpy()
-        decouple: Arrays = {}
-        for name, net, place in zip(self.names, self.decouple, positions, strict=bool(len(self.decouple))):
-            weight, bias = (values.detach().cpu().numpy() for values in (net.weight, net.bias))
-            decouple |= {f"{name}/weight": weight.T.copy(), f"{name}/bias": bias + place.ravel()}
+        features = [to_arrays(cast(nn.Sequential, net)) for net in self.features]
         stacks = [stack_arrays(layers) for layers in self.encoders]
+        decouple: Arrays = {}
+        for name, net, place in zip(self.names, self.decouple, positions, strict=self.form != "none"):
+            weight, bias = (values.detach().cpu().numpy() for values in net.parameters())
+            decouple |= {f"{name}/weight": weight.T.copy(), f"{name}/bias": bias + place.ravel()}
+        encoders: Arrays = stacks[0] if self.form == "shared" else joined(dict(zip(self.names, stacks, strict=False)))
+        heads = self.heads
         return {
-            "features": joined({name: to_arrays(net) for name, net in zip(self.names, self.features, strict=True)}),
+            "features": joined(dict(zip(self.names, features, strict=True))),
             "decouple": decouple,
-            "encoders": joined(dict(zip(self.names, stacks, strict=True))) if self.form == "separate" else (*stacks, {})[0],
-            "heads": self.heads.arrays() if isinstance(self.heads, BitHeads) else to_arrays(self.heads),
+            "encoders": encoders,
+            "heads": heads.arrays() if isinstance(heads, BitHeads) else to_arrays(cast(nn.Sequential, heads)),
         }
+
+
+def mean_concepts(refined: Tensor, has: Tensor) -> Tensor:
+    """The mean (b, K, d) of the concepts of the views that an item has; 0 for an item that has none."""
+    weights = has.float() / has.sum(dim=0).clamp(min=1)
+    return torch.einsum("mbkd,mb->bkd", refined, weights)
 
 
 def through(layers: nn.Module, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
@@ -126,7 +141,8 @@ def through(layers: nn.Module, tokens: Tensor, seen: Tensor | None = None) -> Te
 
 def stack_arrays(layers: nn.Module) -> Arrays:
     """The layers of an encoder, "0.qkv.weight" and so on."""
-    return {f"{i}.{name}": array for i, layer in enumerate(layers.children()) for name, array in layer.arrays().items()}
+    parts = [cast(EncoderLayer, layer).arrays() for layer in layers.children()]
+    return {f"{i}.{name}": array for i, part in enumerate(parts) for name, array in part.items()}
 
 
 def label_loss(
