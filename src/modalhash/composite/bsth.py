@@ -67,7 +67,7 @@ class BSTH(FusedHasher):
     beta: tuple[float, ...] = (1.0, 0.01, 1.0)
     gamma: tuple[float, ...] = (0.001, 100.0, 1.0, 0.01)
     dropout: float = 0.5
-    view_dropout: float = 0.0
+    view_dropout: float = 0.5
     encoder: str = "separate"
     bitwise: bool = True
     supervision: str = "prototypes"
