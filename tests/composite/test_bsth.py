@@ -140,7 +140,7 @@ def test_numpy_computes_what_torch_trained(form: str) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Concepts, "arrays", spy)
-        hasher = BSTH(**TINY | FORMS[form] | {"adaptive": False}).fit(views, labels)
+        hasher = BSTH(**TINY | FORMS[form]).fit(views, labels)
     from modalhash.training import Features
 
     has = {name: ~np.isnan(x[:, 0]) for name, x in views.items()}
@@ -199,7 +199,7 @@ def test_training_does_not_look_at_what_is_missing() -> None:
 def test_weights_of_views_are_those_of_the_code() -> None:
     views, labels = small()
     given = {**views, "flat": np.ones((30, 3))}
-    hasher = BSTH(**TINY | {"epochs": 20}).fit(given, labels)
+    hasher = BSTH(**TINY | {"epochs": 20, "adaptive": True}).fit(given, labels)
     given["text"] = given["text"].copy()
     given["text"][::3] = np.nan
     weights = hasher.view_weights(given)
@@ -217,7 +217,9 @@ def test_weights_of_views_are_those_of_the_code() -> None:
     expected = fuse(np.where(has[:, :, None], outputs, 0.0), has)[1]
     np.testing.assert_allclose(weights[:, :3], expected.T, atol=1e-9)
     assert np.ptp(weights[1::3, 0]) > 1e-3
+    codes = hasher.encode(given).packed
     hasher.adaptive = False
+    assert (hasher.encode(given).packed != codes).any()
     np.testing.assert_allclose(hasher.view_weights(views), np.tile([1 / 3, 1 / 3, 1 / 3, 0], (30, 1)))
     np.testing.assert_array_equal(hasher.view_weights({"sound": views["sound"]})[:, 2], 1)
     assert hasher.view_weights({"flat": given["flat"]}).sum() == 0
