@@ -59,8 +59,8 @@ class BSTH(FusedHasher):
     | l~, l~ᴸ | sigmoid of a linear layer on h, on hᴸ | n × c |
     | S | 2 σ(l_i·l_j) - 1 | b × b |
 
-    **Codes of items are fused**, from the views that each of them has; views may be missing in training, too.  `codes_` are
-    bᴸ, which have seen the labels.  With `view_dropout`, each batch is seen twice, whole and with every view of an
+    **Codes of items are fused**, from the views that each of them has; views may be missing in training, too.
+    `codes_` are bᴸ, which have seen the labels.  With `view_dropout`, each batch is seen twice, whole and with every view of an
     item left out with that probability (never all).  `adaptive` weighs the views of an item by how well their own bits
     agree with its code (see `fusion`), else they weigh the same.
     The text's sizes are width=128, hidden=2048, words_hidden=1024 (views called text or tags), batch_size=1024; work
@@ -74,7 +74,7 @@ class BSTH(FusedHasher):
     n_layers: int = 2
     beta: tuple[float, ...] = (1.0, 0.01, 1.0)
     gamma: tuple[float, ...] = (0.001, 100.0, 1.0, 0.01)
-    dropout: float = 0.5
+    dropout: float = 0.2
     view_dropout: float = 0.5
     encoder: str = "separate"
     bitwise: bool = True
