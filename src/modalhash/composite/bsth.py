@@ -60,9 +60,9 @@ class BSTH(FusedHasher):
     | S | 2 σ(l_i·l_j) - 1 | b × b |
 
     **Codes of items are fused**, from the views that each of them has; views may be missing in training, too.
-    `codes_` are bᴸ, which have seen the labels.  With `view_dropout`, each batch is seen twice, whole and with every view of an
-    item left out with that probability (never all).  `adaptive` weighs the views of an item by how well their own bits
-    agree with its code (see `fusion`), else they weigh the same.
+    `codes_` are bᴸ, which have seen the labels.  With `view_dropout`, each batch is seen twice, whole and with every
+    view of an item left out with that probability (never all).  `adaptive` weighs the views of an item by how well
+    their own bits agree with its code (see `fusion`), else they weigh the same.
     The text's sizes are width=128, hidden=2048, words_hidden=1024 (views called text or tags), batch_size=1024; work
     in an epoch grows with items × views × n_bits × width² first of all.  Small sets are seen in batches of an eighth,
     at least 32 rows; epochs None: at least 300 batches and 40 passes.  A view that never varies is set aside.
