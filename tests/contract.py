@@ -32,6 +32,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # parameters with which a slow system s
     "CIRH": {"width": 12, "hidden": 12, "epochs": 4, "function_epochs": 8},
     "DCSH": {"hidden": (16,), "epochs": 2},
     "RDCMH": {"hidden": (16,), "epochs": 2},
+    "BSTH": {"width": 6, "hidden": 12, "words_hidden": 12, "label_epochs": 4, "epochs": 2},
 }
 ITEM_ORDER_FREE = {"LSH", "PCASign", "ITQ", "CCAITQ", "SignEmbedding"}  # permuted items -> permuted codes
 COLUMN_ORDER_FREE = {"PCASign", "ITQ", "CCAITQ"}
@@ -95,6 +96,8 @@ def zero_becomes_plus_one(system: type[Hasher], views: Data, labels: Labels) -> 
     hasher = fitted(system, views, labels)
     for zero in (0.0, -0.0):
         vars(hasher)["_project"] = lambda name, block, zero=zero: np.full((block.shape[0], BITS), zero)
+        if system._project is Hasher._project:  # a system without a hash function of one view
+            vars(hasher)["_fuse"] = lambda outputs, has, zero=zero: np.full(outputs.shape[1:], zero)
         codes = hasher.encode(views)
         if isinstance(codes, mh.BinaryCodes):
             assert (codes.signs() == 1).all()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modalhash.catalog import load as load
     from modalhash.codes import BinaryCodes as BinaryCodes
     from modalhash.collection import Collection as Collection
+    from modalhash.composite.bsth import BSTH as BSTH
     from modalhash.crossmodal.a2lh import A2LH as A2LH
     from modalhash.crossmodal.acqh import ACQH as ACQH
     from modalhash.crossmodal.cirh import CIRH as CIRH
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "A2LH": "crossmodal.a2lh",
     "ACQH": "crossmodal.acqh",
+    "BSTH": "composite.bsth",
     "BinaryCodes": "codes",
     "CCAITQ": "baselines.cca_itq",
     "CIRH": "crossmodal.cirh",
