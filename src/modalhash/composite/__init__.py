@@ -1,0 +1,1 @@
+"""Systems that fuse all views of an item into one code."""
