@@ -63,8 +63,8 @@ class SMHOQA(FusedHasher):
     beta: float = 1e-5
     delta: float = 1e-3
     penalty: float = 1e-2
-    max_iter: int = 20
-    tolerance: float = 1e-3
+    max_iter: int = 30
+    tolerance: float = 5e-3
     solver: str = "discrete"
     weights: str = "adaptive"
     only: str | None = None
