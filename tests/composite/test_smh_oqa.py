@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 import modalhash as mh
 from modalhash.catalog import make
+from modalhash.composite.asymmetric import Solution
 from modalhash.composite.smh_oqa import VARIANTS, is_constant
 from modalhash.datasets import Dataset, planted
 from modalhash.hasher import ConvergenceWarning, Hasher
@@ -99,6 +100,33 @@ def test_multipliers_keep_their_best_iterate() -> None:
     again = mh.SMHOQA(n_bits=8, random_state=0, solver="alm", penalty=100.0, max_iter=best).fit(data.views, data.labels)
     np.testing.assert_array_equal(rises.codes_.packed, again.codes_.packed)
     np.testing.assert_array_equal(rises.encode(data.views).packed, again.encode(data.views).packed)
+
+
+@pytest.fixture
+def solutions(monkeypatch: pytest.MonkeyPatch) -> list[Solution]:
+    """What the solver hands to each fit."""
+    kept: list[Solution] = []
+    solve = mh.SMHOQA._solve
+
+    def keep(self: mh.SMHOQA, problem: Any) -> Solution:
+        kept.append(solve(self, problem))
+        return kept[-1]
+
+    monkeypatch.setattr(mh.SMHOQA, "_solve", keep)
+    return kept
+
+
+def test_codes_and_maps_are_those_of_the_solution(solutions: list[Solution]) -> None:
+    data = planted("multilabel", 80, 0)
+    for params in ({}, {"rotate": True}, {"discrete": False}):
+        hasher = mh.SMHOQA(n_bits=8, random_state=0, **params).fit(data.views, data.labels)
+        found = solutions[-1]
+        for name, W in found.W.items():
+            np.testing.assert_array_equal(hasher.functions_[name], W @ found.R.T if hasher.rotate else W)
+        threshold = 0.0 if hasher.discrete else found.B.mean(axis=0)
+        np.testing.assert_array_equal(hasher.codes_.signs() > 0, found.B >= threshold)
+        assert hasher.scale_ == pytest.approx(np.abs(found.H).mean())
+    assert len(solutions) == 3
 
 
 # weights of an item's own
@@ -215,6 +243,9 @@ def test_views_side_by_side_are_one_view(kernel: bool) -> None:
     joined.fit({"both": np.hstack([train["image"], train["text"]])}, data.part_labels("train"))
     found, expected = beside.encode(rest), joined.encode({"both": np.hstack([rest["image"], rest["text"]])})
     assert (found.signs() != expected.signs()).mean() < 0.01
+    if kernel:
+        distances = ((train["text"][:, None] - beside.anchors_["text"]) ** 2).sum(axis=2)
+        np.testing.assert_allclose(beside.spreads_["text"], distances.mean(axis=0))
     rest["image"][:3] = np.nan
     np.testing.assert_array_equal(beside.encode({"text": rest["text"][:3]}).packed, beside.encode(rest).packed[:3])
 

@@ -1,4 +1,4 @@
-"""SMH-OQA: supervised hashing with online query adaption (Zhu et al. 2023, 4.3.3), for search with all views."""
+"""SMH-OQA: supervised hashing with online query adaption (book, section 4.3.3), for search with all views."""
 
 from __future__ import annotations
 
