@@ -118,13 +118,14 @@ def solutions(monkeypatch: pytest.MonkeyPatch) -> list[Solution]:
 
 def test_codes_and_maps_are_those_of_the_solution(solutions: list[Solution]) -> None:
     data = planted("multilabel", 80, 0)
-    for params in ({}, {"rotate": True}, {"discrete": False}):
+    options: list[dict[str, Any]] = [{}, {"rotate": True}, {"discrete": False}]
+    for params in options:
         hasher = mh.SMHOQA(n_bits=8, random_state=0, **params).fit(data.views, data.labels)
         found = solutions[-1]
         for name, W in found.W.items():
             np.testing.assert_array_equal(hasher.functions_[name], W @ found.R.T if hasher.rotate else W)
         threshold = 0.0 if hasher.discrete else found.B.mean(axis=0)
-        np.testing.assert_array_equal(hasher.codes_.signs() > 0, found.B >= threshold)
+        np.testing.assert_array_equal(hasher.codes_.signs() > 0, threshold <= found.B)
         assert hasher.scale_ == pytest.approx(np.abs(found.H).mean())
     assert len(solutions) == 3
 
