@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modalhash.codes import BinaryCodes as BinaryCodes
     from modalhash.collection import Collection as Collection
     from modalhash.composite.bsth import BSTH as BSTH
+    from modalhash.composite.smh_oqa import SMHOQA as SMHOQA
     from modalhash.crossmodal.a2lh import A2LH as A2LH
     from modalhash.crossmodal.acqh import ACQH as ACQH
     from modalhash.crossmodal.cirh import CIRH as CIRH
@@ -51,6 +52,7 @@ _NAMES = {
     "PCASign": "baselines.pca_sign",
     "QuantizedCodes": "quantized",
     "RDCMH": "crossmodal.rdcmh",
+    "SMHOQA": "composite.smh_oqa",
     "SignEmbedding": "baselines.sign_embedding",
     "load": "catalog",
     "load_dataset": "datasets",

@@ -19,6 +19,7 @@ SYSTEMS = {
     "DCSH": "crossmodal.dcsh",
     "RDCMH": "crossmodal.rdcmh",
     "BSTH": "composite.bsth",
+    "SMHOQA": "composite.smh_oqa",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",
