@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 import modalhash as mh
 from modalhash.crossmodal import acqh
-from modalhash.crossmodal.acqh import ACQH, VARIANTS, Problem, column_means, nearest_words
+from modalhash.crossmodal.acqh import ACQH, VARIANTS, Problem, column_means
 from modalhash.hasher import ConvergenceWarning, present_rows
 from modalhash.quantized import QuantizedCodes
+from modalhash.quantizers import nearest_words
 
 F64 = NDArray[np.float64]
 
