@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modalhash.catalog import load as load
     from modalhash.codes import BinaryCodes as BinaryCodes
     from modalhash.collection import Collection as Collection
+    from modalhash.composite.umh_oqa import UMHOQA as UMHOQA
     from modalhash.crossmodal.a2lh import A2LH as A2LH
     from modalhash.crossmodal.acqh import ACQH as ACQH
     from modalhash.crossmodal.cirh import CIRH as CIRH
@@ -50,6 +51,7 @@ _NAMES = {
     "QuantizedCodes": "quantized",
     "RDCMH": "crossmodal.rdcmh",
     "SignEmbedding": "baselines.sign_embedding",
+    "UMHOQA": "composite.umh_oqa",
     "load": "catalog",
     "load_dataset": "datasets",
     "show": "grids",

@@ -18,6 +18,7 @@ SYSTEMS = {
     "CIRH": "crossmodal.cirh",
     "DCSH": "crossmodal.dcsh",
     "RDCMH": "crossmodal.rdcmh",
+    "UMHOQA": "composite.umh_oqa",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",

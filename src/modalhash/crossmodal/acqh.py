@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from modalhash.hasher import Hasher, check_integer, check_real, present_rows
 from modalhash.quantized import F32, QuantizedCodes
 from modalhash.quantizers import Indices, co_occurrences, decode, nearest_words
-from modalhash.solvers import centred_product, ridge
+from modalhash.solvers import centred_product, ridge, row_product
 from modalhash.views import F64, Matrix, Views, blocks, check_encode_views, dense
 
 State: TypeAlias = tuple[dict[str, F64], F64, F64, F64, Indices]
@@ -144,13 +144,6 @@ class ACQH(Hasher):
                     values = product(views[m][has], self.means_[m], maps[m][:-1]) + maps[m][-1]
                     outputs[has] += weights[has, i, None] * values
         return outputs
-
-
-def row_product(matrix: Matrix, mean: F64, weights: F64) -> F64:
-    """(matrix - mean) @ weights as `centred_product`, but each row is rounded alike in any batch (no BLAS)."""
-    if isinstance(matrix, np.ndarray):
-        return np.asarray(np.einsum("nd,kd->nk", matrix - mean, np.ascontiguousarray(weights.T), optimize=False))
-    return centred_product(matrix, mean, weights)
 
 
 def column_means(matrix: Matrix, present: NDArray[np.bool_]) -> F64:
