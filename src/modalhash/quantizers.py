@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.graphs import centroids
+from modalhash.solvers import procrustes
 from modalhash.solvers import ridge as solve_ridge
 from modalhash.views import F64, blocks
 
 Indices = NDArray[np.uint8]
+SEEDS = 2**31 - 2**16  # room for one seed a codebook
 
 
 def decode(C: F64, A: Indices) -> F64:
@@ -76,6 +78,22 @@ def residual_words(E: F64, m: int, words: int, seed: int) -> F64:
         found = centroids({"": left}, min(words, len(E)), seed + j)[""]
         C[j, : len(found)] = found
         left -= C[j][nearest_words(C[[j]], np.eye(E.shape[1]), left)[:, 0]]
+    return C
+
+
+def cut_words(E: F64, m: int, words: int, rng: np.random.Generator) -> F64:
+    """Codebooks (m, words, K) to start from: the space, rotated by chance, is cut into m parts, with k-means in each.
+
+    Every codebook sees its share of all that tells rows (n, K) apart.  With m > K `residual_words`.
+    """
+    K, seed = E.shape[1], int(rng.integers(SEEDS))
+    if m > K:
+        return residual_words(E, m, words, seed)
+    rotation = procrustes(rng.standard_normal((K, K)))
+    C = np.zeros((m, words, K))
+    for j, part in enumerate(np.array_split(rotation, m, axis=1)):
+        found = centroids({"": E @ part}, min(words, len(E)), seed + j)[""]
+        C[j, : len(found)] = found @ part.T
     return C
 
 

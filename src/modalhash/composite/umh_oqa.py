@@ -20,7 +20,7 @@ from modalhash.views import F64, Matrix, Views, blocks
 
 ROUNDS = 5  # of weights and words in turn, for an item
 WEIGHTS = ("query", "learned", "equal")
-METRICS = ("l2", "hamming")
+METRICS = ("l2", "dot", "hamming")
 Coded: TypeAlias = tuple[F64, F64, F64, Indices]
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -50,9 +50,10 @@ class UMHOQA(FusedHasher):
     | α, D | `alpha`, `latent_dim` | scalars |
 
     `metric`: "l2" stores indices of words with their codebooks; items are compared with the fused latent row of a
-    query by look-up tables.  "hamming" gives binary codes of the index bits (the text).  Words are numbered so that
-    index bits follow distances.  `weights` of the views of an item: "query" (its own), "learned" (those of the
-    training) or "equal".  `only`: learn from one view; `concatenate`: views side by side as one.
+    query by look-up tables.  "dot" is the same with inner products, which need no stored norm (4 bytes an item).
+    "hamming" gives binary codes of the index bits (the text).  Words are numbered so that index bits follow distances.
+    `weights` of the views of an item: "query" (its own), "learned" (those of the training, Eq. 4.59) or "equal" (in
+    the training, too).  `only`: learn from one view; `concatenate`: views side by side as one.
 
     `latent_dim` None: 64, at most the items and the widest view.  A view narrower than D counts as filled up with
     zero columns, so R_l has orthonormal rows instead.  A view that an item lacks is left out of the sums, and the
@@ -235,7 +236,7 @@ class UMHOQA(FusedHasher):
         return nearest_words(C, np.eye(C.shape[2]), E, self.sweeps, start)
 
     def _stored(self, A: Indices) -> QuantizedCodes | BinaryCodes:
-        if self.metric == "l2":
-            return QuantizedCodes(A, self.codebooks_, "l2")
+        if self.metric != "hamming":
+            return QuantizedCodes(A, self.codebooks_, "l2" if self.metric == "l2" else "dot")
         bits = np.unpackbits(A[:, :, None], axis=2)[:, :, -BITS:]
         return BinaryCodes(np.packbits(bits.reshape(len(A), -1), axis=1), self.n_bits)

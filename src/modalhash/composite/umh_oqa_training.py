@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.quantizers import decode, fitted_words, hamming_order, nearest_words, residual_words
+from modalhash.quantizers import (
+    SEEDS,
+    cut_words,
+    decode,
+    fitted_words,
+    hamming_order,
+    nearest_words,
+    residual_words,
+)
 from modalhash.solvers import centred_product, principal_directions, procrustes
 from modalhash.views import F64, Matrix, blocks, dense
 
@@ -86,7 +94,11 @@ class Problem:
         self.H = self.Z
         E = self.fused()
         sample = np.sort(rng.permutation(n)[:SAMPLE])
-        self.C = residual_words(E[sample], system.n_bits // BITS, WORDS, int(rng.integers(2**31 - 2**16)))
+        m = system.n_bits // BITS
+        if system.metric == "hamming":  # k-means of what is left over puts all that matters into the first few bits
+            self.C = cut_words(E[sample], m, WORDS, rng)
+        else:
+            self.C = residual_words(E[sample], m, WORDS, int(rng.integers(SEEDS)))
         self.A = nearest_words(self.C, np.eye(self.D), E, system.sweeps)
         self.update_latent()
 
