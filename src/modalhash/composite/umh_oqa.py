@@ -55,18 +55,18 @@ class UMHOQA(FusedHasher):
     `weights` of the views of an item: "query" (its own), "learned" (those of the training, Eq. 4.59) or "equal" (in
     the training, too).  `only`: learn from one view; `concatenate`: views side by side as one.
 
-    `latent_dim` None: 64, at most the items and the widest view.  A view narrower than D counts as filled up with
-    zero columns, so R_l has orthonormal rows instead.  A view that an item lacks is left out of the sums, and the
-    terms of view l are multiplied by n / n_l; a view that never varies is set aside.  Codebooks carry a ridge of
-    1e-6 of their average word's weight as a penalty.  Every step is exact or lowers the objective: `objective_`
-    never rises.  Stops when it falls by less than `tolerance` (relative).
+    D is `latent_dim`, but at most the items and the columns of the widest view.  A view narrower than D counts as
+    filled up with zero columns, so R_l has orthonormal rows instead.  A view that an item lacks is left out of the
+    sums, and the terms of view l are multiplied by n / n_l; a view that never varies is set aside.  Codebooks carry a
+    ridge of 1e-6 of their average word's weight as a penalty.  Every step is exact or lowers the objective:
+    `objective_` never rises.  Stops when it falls by less than `tolerance` (relative).
     """
 
     alpha: float = 100.0
-    latent_dim: int | None = None
+    latent_dim: int = 64
     sweeps: int = 3
     max_iter: int = 30
-    tolerance: float = 1e-4
+    tolerance: float = 1e-3
     metric: str = "l2"
     weights: str = "query"
     only: str | None = None
@@ -79,10 +79,8 @@ class UMHOQA(FusedHasher):
         super()._check_parameters()
         if self.n_bits % BITS:
             raise ValueError(f"n_bits: expected a multiple of {BITS} (a codebook of {WORDS} words), got {self.n_bits}")
-        for name in ("sweeps", "max_iter"):
+        for name in ("latent_dim", "sweeps", "max_iter"):
             check_integer(name, getattr(self, name), low=1)
-        if self.latent_dim is not None:
-            check_integer("latent_dim", self.latent_dim, low=1)
         check_real("alpha", self.alpha, low=0, inclusive=False)
         check_real("tolerance", self.tolerance, low=0)
         for name, known in (("metric", METRICS), ("weights", WEIGHTS)):

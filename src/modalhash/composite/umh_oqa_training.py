@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 BITS = 4  # of an index
 WORDS = 2**BITS  # of a codebook
-LATENT = 64  # dimensions by default
 SAMPLE = 10_000  # training rows from which the start is made
 RIDGE = 1e-6  # on codebooks, relative to the weight of an average word
 
@@ -85,7 +84,8 @@ class Problem:
 
     def __init__(self, system: UMHOQA, modalities: list[Modality], n: int) -> None:
         self.system, self.modalities, self.n = system, modalities, n
-        self.alpha, self.D, rng = system.alpha, self._dimensions(), system._rng()
+        self.alpha, rng = system.alpha, system._rng()
+        self.D = min(system.latent_dim, n, max(modality.width for modality in modalities))
         self.mu = np.full(len(modalities), 1.0 / len(modalities))
         self.shares = np.array([n / len(modality.rows) for modality in modalities])
         self.ridge = RIDGE * n * len(modalities) ** 2 / WORDS
@@ -101,17 +101,6 @@ class Problem:
             self.C = residual_words(E[sample], m, WORDS, int(rng.integers(SEEDS)))
         self.A = nearest_words(self.C, np.eye(self.D), E, system.sweeps)
         self.update_latent()
-
-    def _dimensions(self) -> int:
-        """D: what is asked for, or as much as items and columns allow."""
-        most = min(self.n, max(modality.width for modality in self.modalities))
-        wanted = self.system.latent_dim
-        if wanted is not None and wanted > most:
-            raise ValueError(
-                f"latent_dim: {wanted} dimensions need as many training items and columns in the widest view, "
-                f"got {self.n} items and {max(modality.width for modality in self.modalities)} columns"
-            )
-        return wanted or min(LATENT, most)
 
     def _start(self, rng: np.random.Generator) -> list[F64]:
         """Bases that turn every view towards the principal components of all views side by side.
