@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -430,6 +431,16 @@ def test_the_latent_space_has_no_more_dimensions_than_items_or_columns(n: int, d
     hasher, views = fitted(small(n), latent_dim=64)
     assert vectors(hasher, views).shape == (n, dimensions)
     assert hasher.codebooks_.shape == (2, 16, dimensions)
+
+
+def test_memory_stays_far_below_a_matrix_of_all_pairs() -> None:
+    views = small(4000)
+    fitted(small(50))
+    tracemalloc.start()
+    fitted(views, max_iter=2)[0].encode(views)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4000 * 4000  # one byte a pair
 
 
 def test_sparse_views_give_what_dense_ones_give() -> None:
