@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -133,6 +133,16 @@ def test_small_codebooks_get_the_best_of_all_orders() -> None:
     orders = np.array(list(permutations(range(4))))
     best = np.max([agreement(C, np.tile(order, (5, 1))) for order in orders], axis=0)
     np.testing.assert_allclose(agreement(C, hamming_order(C)), best)
+
+
+def test_no_swap_of_two_words_gives_a_better_order() -> None:
+    C = np.random.default_rng(0).standard_normal((3, 16, 5))
+    order = hamming_order(C)
+    reached = agreement(C, order)
+    for a, b in combinations(range(16), 2):
+        other = order.copy()
+        other[:, [a, b]] = other[:, [b, a]]
+        assert (agreement(C, other) <= reached + 1e-6).all()
 
 
 def test_new_numbers_follow_distances_and_find_a_hidden_cube() -> None:

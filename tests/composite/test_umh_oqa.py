@@ -401,6 +401,26 @@ def test_one_item_is_encoded_as_among_many() -> None:
         assert vectors(hasher, one).tobytes() == queries[i].tobytes()
 
 
+@pytest.mark.parametrize("weights", ["query", "learned", "equal"])
+def test_the_views_of_other_items_change_nothing(weights: str) -> None:
+    hasher, views = fitted(small(40), weights=weights)
+    views["text"] = np.random.default_rng(0).permutation(views["text"])  # now the views of an item disagree
+    codes, shown = indices(hasher, views), hasher.view_weights(views)
+    gaps = {"image": views["image"], "text": np.where(np.arange(40)[:, None] < 5, views["text"], np.nan)}
+    np.testing.assert_array_equal(indices(hasher, gaps)[:5], codes[:5])
+    np.testing.assert_allclose(hasher.view_weights(gaps)[:5], shown[:5])
+
+
+def test_queries_are_rounded_alike_in_any_batch() -> None:
+    rng = np.random.default_rng(0)
+    views = {"image": rng.standard_normal((67, 300)), "text": rng.standard_normal((67, 201))}
+    hasher, _ = fitted(views, latent_dim=33)
+    ((_, _, many, _),) = hasher._coded(views, alike=True)
+    for i in (0, 1, 5, 66):
+        ((_, _, one, _),) = hasher._coded({name: x[i : i + 1] for name, x in views.items()}, alike=True)
+        assert one.tobytes() == many[i].tobytes()
+
+
 def test_index_bits_are_the_indices() -> None:
     views = small()
     words, bits = fitted(views)[0], fitted(views, metric="hamming")[0]
