@@ -44,7 +44,7 @@ CASES: list[tuple[str, dict[str, Any], str | None, str]] = [
     ("unlabelled queries", {"labels": OF_A_QUERY}, "A2LH", "has labels"),
     ("gaps", {"views": {"image": X, "text": GAPS}}, "A2LH", "has labels"),
     ("gaps in queries", {"labels": None, "views": {"image": X, "text": LATER}}, "CCAITQ", "two views"),
-    ("gaps and no labels", {"labels": None, "views": {"image": X, "text": GAPS}}, None, "no system can learn"),
+    ("gaps and no labels", {"labels": None, "views": {"image": X, "text": GAPS}}, "UMHOQA", "gaps in training"),
     ("an item without views", {"views": {"image": NOTHING}}, None, "no system can learn"),
     ("a view without items", {"views": {"image": X, "text": np.full_like(Y, np.nan)}}, None, "no system can learn"),
     ("no label in training", {"labels": NO_TRAINING}, "CCAITQ", "no labels"),

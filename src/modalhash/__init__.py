@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modalhash.collection import Collection as Collection
     from modalhash.composite.bsth import BSTH as BSTH
     from modalhash.composite.smh_oqa import SMHOQA as SMHOQA
+    from modalhash.composite.umh_oqa import UMHOQA as UMHOQA
     from modalhash.crossmodal.a2lh import A2LH as A2LH
     from modalhash.crossmodal.acqh import ACQH as ACQH
     from modalhash.crossmodal.cirh import CIRH as CIRH
@@ -54,6 +55,7 @@ _NAMES = {
     "RDCMH": "crossmodal.rdcmh",
     "SMHOQA": "composite.smh_oqa",
     "SignEmbedding": "baselines.sign_embedding",
+    "UMHOQA": "composite.umh_oqa",
     "load": "catalog",
     "load_dataset": "datasets",
     "show": "grids",

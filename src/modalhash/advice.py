@@ -101,7 +101,9 @@ def _choose(data: Dataset, able: list[str]) -> tuple[str | None, str]:
     if "CCAITQ" in able:
         views = {1: "one view", 2: "two views"}.get(len(data.views), f"{len(data.views)} views")
         return "CCAITQ", f"the data has {views} and {labels}: what the views agree on is all there is to learn"
-    return "ITQ", f"the data has one view and {labels}"
+    if "ITQ" in able:
+        return "ITQ", f"the data has one view and {labels}"
+    return "UMHOQA", f"the data has gaps in training and {labels}: codes from the views that each item has"
 
 
 def _bits(choice: str, data: Dataset) -> int:

@@ -20,6 +20,7 @@ SYSTEMS = {
     "RDCMH": "crossmodal.rdcmh",
     "BSTH": "composite.bsth",
     "SMHOQA": "composite.smh_oqa",
+    "UMHOQA": "composite.umh_oqa",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",
