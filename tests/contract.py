@@ -32,6 +32,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # parameters with which a slow system s
     "CIRH": {"width": 12, "hidden": 12, "epochs": 4, "function_epochs": 8},
     "DCSH": {"hidden": (16,), "epochs": 2},
     "RDCMH": {"hidden": (16,), "epochs": 2},
+    "LAGNH": {"width": 12, "hidden": 16, "discriminator": (6,), "epochs": 4},
 }
 ITEM_ORDER_FREE = {"LSH", "PCASign", "ITQ", "CCAITQ", "SignEmbedding"}  # permuted items -> permuted codes
 COLUMN_ORDER_FREE = {"PCASign", "ITQ", "CCAITQ"}
