@@ -170,7 +170,7 @@ def test_the_graph_that_is_rebuilt_does_not_move_towards_the_codes() -> None:
     net = stage(target="image")
     Z = torch.randn(11, 6)
     attended = net.attended(*net.batch(ROWS)).detach().requires_grad_()
-    terms = net.reconstruction(Z.requires_grad_(), attended.detach(), net.batch(ROWS)[1])
+    terms = net.reconstruction(Z.requires_grad_(), attended, net.batch(ROWS)[1])
     terms.backward()  # type: ignore[no-untyped-call]
     assert attended.grad is None and Z.grad is not None and Z.grad.abs().sum() > 0
 
@@ -380,7 +380,9 @@ def planted_map(name: str, seed: int = 0, **params: Any) -> float:
 
 
 def test_tags_teach_what_to_look_at() -> None:
-    assert planted_map("LAGNH", **QUICK) > planted_map("ITQ") + 0.1
+    """The classes are weaker in the image than directions that say nothing; the wide kernel hears too many."""
+    assert planted_map("LAGNH", **QUICK) > planted_map("ITQ") + 0.3
+    assert planted_map("LAGNH", **QUICK | {"bandwidth": 1.0}) < planted_map("LAGNH", **QUICK) - 0.3
 
 
 @pytest.mark.slow

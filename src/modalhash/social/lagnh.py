@@ -31,8 +31,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "LAGNH-only-Sa": {"graph": "tags"},
     "LAGNH-recons-ZTZ": {"normalise": False},
     "LAGNH-recons-feat": {"target": "features"},
-    "LAGNH-recons-S": {"target": "both"},
-    "LAGNH-recons-Sv": {"target": "image"},
+    "LAGNH-recons-S": {"target": "both", "k": 1.0},
+    "LAGNH-recons-Sv": {"target": "image", "k": 1.0},
 }
 
 
@@ -52,6 +52,7 @@ class LAGNH(Hasher):
     | Z | two graph convolutions of x_att along D^-½ S D^-½: d' → `hidden` → K | b × K |
     | D | discriminator between Z and Gaussian values | K → 64 → 32 → 1 |
 
+    `k` raises S_a as the target of the codes: items that share one tag of many have small cosines.
     σ of the kernel is `bandwidth` times the mean distance of two items of the batch; with 1, rows of D^-½ S D^-½ are
     nearly alike and so are the codes.  `hide` is the share of items whose tags their graph rows do not see in a batch,
     as at encode.  With `only_tagged` the two losses on tags count items that have some.
@@ -61,7 +62,7 @@ class LAGNH(Hasher):
     """
 
     mu: float = 1.0
-    k: float = 1.0
+    k: float = 3.0
     lambda1: float = 20.0
     lambda2: float = 1.0
     lambda3: float = 1.0
@@ -252,19 +253,19 @@ class GraphNetwork:
         if a.target == "features":
             terms["reconstruction"] = a.lambda1 * mean_square(self.network["decoder"](Z), X)
         elif a.use_tags or a.target != "tags":
-            terms["reconstruction"] = a.lambda1 * self.reconstruction(Z, attended.detach(), Y)
+            terms["reconstruction"] = a.lambda1 * self.reconstruction(Z, attended, Y)
         if a.use_tags:
             terms["tags"] = a.lambda3 * self.tag_loss(Z, Y)
         return terms
 
     def reconstruction(self, Z: Tensor, attended: Tensor, Y: Tensor) -> Tensor:
-        """‖k S - [cos(Z, Z)]₊‖² for the graph that is rebuilt (Eq. 2.33), its largest value brought to k."""
+        """‖k S - [cos(Z, Z)]₊‖² for the graph that is rebuilt (Eq. 2.33), its largest value brought to k, a constant."""
         from modalhash.networks import cosines, torch
 
         a = self.system
         most = {"tags": 1.0, "image": a.mu, "both": a.mu + float(a.use_tags)}[a.target]
         found = torch.relu(cosines(Z)) if a.normalise else Z @ Z.T
-        errors = (a.k / most * self.graphs(attended, Y)[a.target] - found) ** 2
+        errors = (a.k / most * self.graphs(attended.detach(), Y)[a.target] - found) ** 2
         known = self.tagged(Y) if a.target == "tags" else torch.ones_like(Y[:, 0])
         return weighted_mean(errors, known[:, None] * known)
 
