@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # parameters with which a slow system s
     "RDCMH": {"hidden": (16,), "epochs": 2},
     "BSTH": {"width": 6, "hidden": 12, "words_hidden": 12, "label_epochs": 4, "epochs": 2},
     "UMHOQA": {"latent_dim": BITS},  # the width of its queries and decoded codes
+    "LAGNH": {"width": 12, "hidden": 16, "discriminator": (6,), "epochs": 4},
 }
 ITEM_ORDER_FREE = {"LSH", "PCASign", "ITQ", "CCAITQ", "SignEmbedding"}  # permuted items -> permuted codes
 COLUMN_ORDER_FREE = {"PCASign", "ITQ", "CCAITQ"}

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
+    from modalhash.social.lagnh import LAGNH as LAGNH
 
 _NAMES = {
     "A2LH": "crossmodal.a2lh",
@@ -49,6 +50,7 @@ _NAMES = {
     "Hits": "index",
     "ITQ": "baselines.itq",
     "Index": "index",
+    "LAGNH": "social.lagnh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "QuantizedCodes": "quantized",

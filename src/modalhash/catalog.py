@@ -21,6 +21,7 @@ SYSTEMS = {
     "BSTH": "composite.bsth",
     "SMHOQA": "composite.smh_oqa",
     "UMHOQA": "composite.umh_oqa",
+    "LAGNH": "social.lagnh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",
