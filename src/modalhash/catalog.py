@@ -18,6 +18,7 @@ SYSTEMS = {
     "CIRH": "crossmodal.cirh",
     "DCSH": "crossmodal.dcsh",
     "RDCMH": "crossmodal.rdcmh",
+    "DSTDH": "social.dstdh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",
