@@ -23,10 +23,10 @@ TEXT_ANCHORS, TEXT_CONCEPTS = 100, 500
 VARIANTS: dict[str, dict[str, Any]] = {
     "DSTDH": {},
     "DSTDH-L": {"function": "linear"},
-    "DSTDH-D": {"direct": False},
+    "DSTDH-D": {"direct": False, "mu": 0.05},  # without the norm of lengths no code flips, and a large μ only holds
     "DSTDH-I": {"indirect": False},
-    "DSTDH-NT": {"use_tags": False},
-    "DSTDH-T": {"noise_removal": False},
+    "DSTDH-NT": {"use_tags": False, "mu": 0.05},
+    "DSTDH-T": {"noise_removal": False, "mu": 0.05},
     "DSTDH-R": {"discrete": False},
 }
 
@@ -53,7 +53,7 @@ class DSTDH(Hasher):
     n_neighbours: int = 2
     n_concepts: int | None = None
     bandwidth: float = 1.0
-    alpha: float = 1e-2
+    alpha: float = 3e-2
     beta: float = 1e-3
     nu: float = 1e-3
     eta: float = 5e-2
@@ -64,7 +64,7 @@ class DSTDH(Hasher):
     start: str = "itq"
     rounds: int = 1
     function: str = "tanh"
-    weight_decay: float = 5e-4
+    weight_decay: float = 5e-5
     function_iter: int = 100
     direct: bool = True
     indirect: bool = True

@@ -82,8 +82,8 @@ class Transfer:
 
     Y (n, c): tags, or None to leave the direct transfer out; S, G: the two graphs, None for one that is left out;
     F (n, K): outputs of the hash functions, or None.  With A = Z - YP and B = Z each update is the exact minimiser
-    of the augmented Lagrangian (Eq. 2.13) over its variable.  `squared` puts ‖a‖² / 2√K in the place of ‖a‖, which
-    pulls as much where P is 0; `relaxed` lets Z move in [-1, 1].
+    of the augmented Lagrangian (Eq. 2.13) over its variable.  `squared` puts ‖z - yP‖² / 2√K in place of its root,
+    pulls as much where P is 0, needs no A; `relaxed` lets Z move in [-1, 1].
     """
 
     weights: Weights
@@ -100,7 +100,7 @@ class Transfer:
     def __post_init__(self) -> None:
         w, c = self.weights, 0 if self.Y is None else self.Y.shape[1]
         self.Y_f: Matrix = None if self.Y is None else self.Y.astype(np.float64)
-        self.mu = w.mu
+        self.mu, self.w = w.mu, 0.5 / float(np.sqrt(self.Z.shape[1]))  # w: weight of the squared transfer
         self.P = np.zeros((c, self.Z.shape[1]))
         self.A, self.E_A, self.B, self.E_B, self.YP = (np.zeros_like(self.Z) for _ in range(5))
         self.pulled = self.pull(self.Z)
@@ -122,7 +122,7 @@ class Transfer:
             self.objective.append(self.value())
             if self.objective[-1] < least:
                 least, best = self.objective[-1], (self.Z, self.P)
-            if self.residual[-1] <= tolerance and np.array_equal(before, self.Z):
+            if self.residual[-1] <= tolerance and (self.relaxed or np.array_equal(before, self.Z)):
                 break
         converged = bool(self.residual[-1] <= tolerance)
         self.Z, self.P = best
@@ -139,16 +139,13 @@ class Transfer:
 
     def update_residual(self) -> None:
         """Update A."""
-        T = self.Z - self.YP + self.E_A / self.mu
-        if self.squared:
-            self.A = T * (self.mu / (self.mu + 1.0 / np.sqrt(T.shape[1])))
-        else:
-            self.A = shrink_rows(T, 1.0 / self.mu)  # Eq. 2.16
+        if not self.squared:
+            self.A = shrink_rows(self.Z - self.YP + self.E_A / self.mu, 1.0 / self.mu)  # Eq. 2.16
 
     def update_transfer(self) -> None:
         """Update P."""
         target = self.Z - self.A + self.E_A / self.mu
-        ridge = self.values[:, None] + 2.0 * self.weights.eta / self.mu
+        ridge = self.values[:, None] + self.weights.eta / (self.w if self.squared else 0.5 * self.mu)
         cross = self.vectors.T @ np.asarray(self.Y_f.T @ target)
         self.P = self.vectors @ (cross / ridge)  # Eq. 2.18, corrected and with the ridge
         self.YP = np.asarray(self.Y_f @ self.P)
@@ -162,11 +159,12 @@ class Transfer:
         mu, nu = self.mu, self.weights.nu
         target = mu * self.B - self.E_B + self.pull(self.B)
         if self.Y is not None:
-            target += mu * (self.A + self.YP) - self.E_A
+            target += 2.0 * self.w * self.YP if self.squared else mu * (self.A + self.YP) - self.E_A
         if self.F is not None:
             target += 2.0 * nu * self.F
         if self.relaxed:
-            stiff = mu * (1.0 if self.Y is None else 2.0) + (0.0 if self.F is None else 2.0 * nu)
+            transfer = 0.0 if self.Y is None else 2.0 * self.w if self.squared else mu
+            stiff = mu + transfer + (0.0 if self.F is None else 2.0 * nu)
             self.Z = np.clip(target / stiff, -1.0, 1.0)
         else:
             self.Z = signs(target)  # Eq. 2.23
@@ -177,7 +175,7 @@ class Transfer:
         gap_B = self.Z - self.B
         gaps = [gap_B]
         self.E_B = self.E_B + self.mu * gap_B
-        if self.Y is not None:
+        if self.Y is not None and not self.squared:
             gaps.append(self.Z - self.YP - self.A)
             self.E_A = self.E_A + self.mu * gaps[1]
         self.mu *= self.weights.rho  # Eq. 2.24
@@ -185,31 +183,25 @@ class Transfer:
 
     def value(self) -> float:
         """Eq. 2.12 at Z and P, for one item."""
-        w, n = self.weights, len(self.Z)
-        total = -float(np.sum(self.Z * self.pulled))
-        if self.Y is not None:
-            squares = np.sum((self.Z - self.YP) ** 2, axis=1)
-            total += float(
-                np.sum(squares) / (2.0 * np.sqrt(self.Z.shape[1])) if self.squared else np.sqrt(squares).sum()
-            )
-            total += w.eta * float(np.sum(self.P**2))
-        if self.F is not None:
-            total += w.nu * float(np.sum((self.F - self.Z) ** 2))
-        return total / n
+        return (self.misfit(self.Z - self.YP) + self.rest() - float(np.sum(self.Z * self.pulled))) / len(self.Z)
 
     def lagrangian(self) -> float:
         """Eq. 2.13, which A, P, B and Z minimise in turn."""
-        mu, w = self.mu, self.weights
-        total = 0.5 * mu * float(np.sum((self.Z - self.B + self.E_B / mu) ** 2)) - float(
-            np.sum(self.B * self.pull(self.Z))
-        )
-        if self.Y is not None:
-            squares = np.sum(self.A**2, axis=1)
-            total += float(
-                np.sum(squares) / (2.0 * np.sqrt(self.Z.shape[1])) if self.squared else np.sqrt(squares).sum()
-            )
-            total += 0.5 * mu * float(np.sum((self.Z - self.YP - self.A + self.E_A / mu) ** 2))
-            total += w.eta * float(np.sum(self.P**2))
-        if self.F is not None:
-            total += w.nu * float(np.sum((self.F - self.Z) ** 2))
-        return total
+        mu, gap = self.mu, self.Z - self.YP
+        total = self.rest() - float(np.sum(self.B * self.pulled))
+        total += 0.5 * mu * float(np.sum((self.Z - self.B + self.E_B / mu) ** 2))
+        if self.Y is None or self.squared:
+            return total + self.misfit(gap)
+        return total + self.misfit(self.A) + 0.5 * mu * float(np.sum((gap - self.A + self.E_A / mu) ** 2))
+
+    def misfit(self, A: F64) -> float:
+        """Σ_i ‖a_i‖, or the squares in its place; 0 without direct transfer."""
+        squares = np.sum(A**2, axis=1)
+        if self.Y is None:
+            return 0.0
+        return float(self.w * squares.sum() if self.squared else np.sqrt(squares).sum())
+
+    def rest(self) -> float:
+        """ν‖F - Z‖² + η‖P‖²."""
+        own = 0.0 if self.F is None else self.weights.nu * float(np.sum((self.F - self.Z) ** 2))
+        return own + self.weights.eta * float(np.sum(self.P**2))
