@@ -55,14 +55,14 @@ class DSTDH(Hasher):
     bandwidth: float = 1.0
     alpha: float = 3e-2
     beta: float = 1e-3
-    nu: float = 1e-3
+    nu: float = 0.1
     eta: float = 5e-2
     mu: float = 0.5
     rho: float = 1.1
     max_iter: int = 200
     tolerance: float = 1e-2
     start: str = "itq"
-    rounds: int = 1
+    rounds: int = 3
     function: str = "tanh"
     weight_decay: float = 5e-5
     function_iter: int = 100
