@@ -275,8 +275,37 @@ def test_variants_are_fitted_and_saved(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(mh.load(tmp_path / "model").encode({"image": views["image"]}).packed, codes.packed)
     balance = np.abs(codes.signs().mean(axis=0))
     assert np.isfinite(vars(hasher)["objective_"]).all() and (balance < 1).any()
-    if name == "DSTDH-R":
-        assert np.abs(vars(hasher)["codes_"].signs().mean(axis=0)).max() < 0.9
+
+
+def test_relaxed_codes_are_cut_at_their_mean() -> None:
+    _, views = social(80)
+    hasher = DSTDH(n_bits=8, random_state=0, discrete=False)
+    seen: list[F64] = []
+    learn = hasher._learn_codes
+
+    def shifted(transfer: Transfer) -> F64:
+        seen.append(np.clip(0.3 * learn(transfer) + 0.6, -1.0, 1.0))
+        return seen[-1]
+
+    vars(hasher)["_learn_codes"] = shifted
+    hasher.fit(views)
+    np.testing.assert_array_equal(hasher.codes_.signs(), np.where(seen[-1] >= seen[-1].mean(axis=0), 1, -1))
+    assert np.abs(hasher.encode(views).signs().mean(axis=0)).max() < 0.7  # at 0 all bits would be +1
+
+
+def test_the_best_iterate_is_kept() -> None:
+    transfer = problem()
+    values = [1.0, -2.0, 3.0]
+    seen: list[F64] = []
+
+    def value() -> float:
+        seen.append(transfer.Z.copy())
+        return values[len(seen) - 1]
+
+    vars(transfer)["value"] = value
+    transfer.update_codes = lambda: vars(transfer).update(Z=-transfer.Z)  # type: ignore[method-assign]
+    transfer.run(3, 0.0)
+    np.testing.assert_array_equal(transfer.Z, seen[1])
 
 
 def test_sparse_tags_are_dense_tags() -> None:
