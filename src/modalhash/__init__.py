@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
+    from modalhash.social.dstdh import DSTDH as DSTDH
     from modalhash.social.lagnh import LAGNH as LAGNH
 
 _NAMES = {
@@ -46,6 +47,7 @@ _NAMES = {
     "CIRH": "crossmodal.cirh",
     "Collection": "collection",
     "DCSH": "crossmodal.dcsh",
+    "DSTDH": "social.dstdh",
     "HMAH": "crossmodal.hmah",
     "Hits": "index",
     "ITQ": "baselines.itq",

@@ -22,6 +22,7 @@ SYSTEMS = {
     "SMHOQA": "composite.smh_oqa",
     "UMHOQA": "composite.umh_oqa",
     "LAGNH": "social.lagnh",
+    "DSTDH": "social.dstdh",
     "LSH": "baselines.lsh",
     "PCASign": "baselines.pca_sign",
     "ITQ": "baselines.itq",
