@@ -23,6 +23,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {  # part -> what comes after it in the 
     "views": ("codes", "hasher", *STEPS, *SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
     "codes": ("hasher", *STEPS, *SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
     "folders": ("hasher", *STEPS, *SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
+    "model": ("hasher", *STEPS, *SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
     "hasher": (*SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
     "features": (*SYSTEM_FOLDERS, *AFTER_SYSTEMS),
     **{name: ("hasher", *SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS) for name in STEPS if name != "training"},
