@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -20,7 +20,7 @@ from modalhash.views import F64, Floats, Matrix, Views, blocks, check_encode_vie
 
 
 @dataclass(kw_only=True, eq=False)
-class Hasher(Model):
+class Hasher(Model, ABC):
     """A system that learns codes of `n_bits` bits from views.
 
     A subclass sets the class facts below and writes two methods: `_fit` (learn; attributes that end in "_"

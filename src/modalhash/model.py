@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from abc import ABC
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,7 +21,7 @@ class ConvergenceWarning(UserWarning):
 
 
 @dataclass(kw_only=True, eq=False)
-class Model(ABC):
+class Model:
     """Hyper-parameters are fields, stored untouched; what `fit` learns ends in "_" and is saved with them."""
 
     n_bits: int = 64
