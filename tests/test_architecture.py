@@ -30,6 +30,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {  # part -> what comes after it in the 
     "training": (*SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
     "fusion": (*SYSTEM_FOLDERS, "features", *AFTER_SYSTEMS),
     **dict.fromkeys(SYSTEM_FOLDERS, ("features", *AFTER_SYSTEMS)),
+    "recommend": ("features", *(part for part in AFTER_SYSTEMS if part != "index")),  # it searches, and returns Hits
     "index": (*SYSTEM_FOLDERS, "features", "metrics", "evaluation", "catalog", "collection", "cli", "service"),
     "metrics": (*SYSTEM_FOLDERS, "features", "evaluation", "catalog", "collection", "cli", "service"),
     "datasets": (*SYSTEM_FOLDERS, "metrics", "evaluation", "catalog", "collection", "cli", "service"),

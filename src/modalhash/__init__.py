@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
+    from modalhash.recommend.mdcf import MDCF as MDCF
 
 _NAMES = {
     "A2LH": "crossmodal.a2lh",
@@ -46,6 +47,7 @@ _NAMES = {
     "ITQ": "baselines.itq",
     "Index": "index",
     "LSH": "baselines.lsh",
+    "MDCF": "recommend.mdcf",
     "PCASign": "baselines.pca_sign",
     "QuantizedCodes": "quantized",
     "RDCMH": "crossmodal.rdcmh",

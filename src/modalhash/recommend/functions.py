@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from modalhash.views import F64, Array, Floats, Matrix, Views, blocks, check_enc
 
 SAMPLE = 10_000  # rows from which the kernel width is estimated
 WEIGHTS = ("adaptive", "fixed", "equal")
-Present = dict[str, NDArray[np.bool_]]
+Present: TypeAlias = Mapping[str, NDArray[np.bool_]]
 
 
 @dataclass(eq=False)
@@ -82,7 +83,7 @@ class HashFunctions:
         return np.asarray(((weights / weights.sum(axis=0))[:, :, None] * outputs).sum(axis=0))
 
     def encode(self, views: Views, widths: Mapping[str, int], how: str) -> F64:
-        """Fused outputs (n, r) of rows that each have one of the fitted views; ValueError as in `check_encode_views`."""
+        """Fused outputs (n, r) of rows that each have a fitted view; ValueError as in `check_encode_views`."""
         checked, present = check_encode_views(views, widths)
         n = next(iter(checked.values())).shape[0]
         fused = [self.weigh(list(checked), *self.outputs(checked, present, rows), how) for rows in blocks(n)]

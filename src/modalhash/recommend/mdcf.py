@@ -1,4 +1,4 @@
-"""MDCF: multi-modal discrete collaborative filtering (Zhu et al., section 5.3), also for users and items without ratings."""
+"""MDCF: multi-modal discrete collaborative filtering (section 5.3), also for users and items without ratings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from modalhash.codes import BinaryCodes
 from modalhash.hasher import check_integer, check_real, present_rows
 from modalhash.index.hits import Hits
 from modalhash.recommend.explanation import Explanation, Ground
-from modalhash.recommend.functions import WEIGHTS, HashFunctions, view_codes
-from modalhash.recommend.mdcf_problem import Side, Weights
+from modalhash.recommend.functions import WEIGHTS, HashFunctions, Present, view_codes
+from modalhash.recommend.mdcf_problem import Side, Weights, iterate, start_factors
 from modalhash.recommend.nearest import nearest_factors
-from modalhash.recommend.ratings import Positions, Products, find_ids, scale_ratings, truncated_svd
+from modalhash.recommend.ratings import Positions, Products, find_ids, scale_ratings
 from modalhash.recommend.recommender import Codes, Recommender
-from modalhash.solvers import itq_rotation
-from modalhash.views import F64, Array, Matrix, Views
+from modalhash.solvers import procrustes
+from modalhash.views import F64, Array, Floats, Matrix, Views
+
+ANCHORS = 500  # by default, or half of the rows that have a view where these are fewer
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "MDCF": {},
@@ -28,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "MDCF-2": {},  # and the second
     "MDCF-miss": {},  # the same system, with half of the views taken away when it encodes
     "MDCF-cold": {"relaxed_start": False},  # without initialisation
+    "MDCF-zero": {"unrated": 0.0},  # pairs without a rating as in the text
     "MDCF-real": {"real_valued": True},
 }
 
@@ -41,7 +44,7 @@ class MDCF(Recommender):
 
     | symbol | name | shape |
     |---|---|---|
-    | S | ratings, r (2 s - 1) with s in [0, 1] where there is one, 0 elsewhere, sparse | n × m |
+    | S | ratings, r (2 s - 1) with s in [0, 1] where there is one, elsewhere a constant | n × m |
     | B, D | codes of users and of items, -1 and +1 | r × n, r × m |
     | H_x, H_y | what the views of a side have in common | r × n, r × m |
     | R_x, R_y | rotations towards the codes | r × r |
@@ -51,8 +54,12 @@ class MDCF(Recommender):
     Users and items with at least `min_ratings` ratings take part in training and keep their learned codes; the others
     are encoded from their views (5.39), rotated.  One of whom neither is known gets the code of the mean.
     A view that is missing counts in no term.  Ratings between `low` and `high` (None: 0 or the smallest, and the
-    largest) become s.  The products with S are exact in O(ratings · r), or go through `rank` singular values.
-    `ridge` is a share of the mean eigenvalue of φφᵀ.  Memory is O(ratings + (n + m)(anchors · views + r)).
+    largest) become s.  A pair without a rating counts as minus `unrated` times the mean of S, and not less than -r;
+    0 is the text's choice, but then popular and unpopular items get the same codes.  The products with S are exact in
+    O(ratings · r), or go through `rank` singular values.  `ridge` is a share of the mean eigenvalue of φφᵀ.
+    α, β and γ weigh against the loss of preferences in [0, 1], as in the text: against S they count 4 r² times.
+    `real_valued` stops at the relaxed problem and lets `recommend` rank by the product of `user_factors_` and
+    `item_factors_`.  Memory is O(ratings + (n + m)(anchors · views + r)).
     """
 
     n_anchors: int | None = None
@@ -67,6 +74,7 @@ class MDCF(Recommender):
     rank: int | None = None
     low: float | None = None
     high: float | None = None
+    unrated: float = 10.0
     min_ratings: int = 1
     weights: str = "adaptive"
     relaxed_start: bool = True
@@ -80,7 +88,10 @@ class MDCF(Recommender):
         super()._check_parameters()
         for name in ("alpha_users", "alpha_items", "beta", "penalty", "ridge"):
             check_real(name, getattr(self, name), low=0, inclusive=False)
-        check_real("gamma", self.gamma, low=0)
+        for name in ("gamma", "unrated"):
+            check_real(name, getattr(self, name), low=0)
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError(f"low, high: expected a range of ratings, got {self.low} to {self.high}")
         check_integer("max_iter", self.max_iter, low=1)
         check_integer("min_ratings", self.min_ratings, low=1)
         for name, low in (("n_anchors", 1), ("rank", 1)):
@@ -100,12 +111,14 @@ class MDCF(Recommender):
         S = S[np.flatnonzero(warm[0])][:, np.flatnonzero(warm[1])]
         if not S.nnz:
             raise ValueError(f"min_ratings: nobody has {self.min_ratings} ratings on both sides")
-        products = Products(S, self.rank, rng)
+        products = Products(S, self._value_of_unrated(S), self.rank, rng)
         views = [user_views, item_views]
         functions = [HashFunctions(), HashFunctions()]
-        sides = self._start(S, views, warm, functions, rng)
+        sides = self._start(products, views, warm, functions, rng)
         self._train(products, sides)
         for side, own in zip(sides, functions, strict=True):
+            side.update_view_weights()
+            side.update_maps()  # of the last factors
             own.maps = {name: view.W @ side.R.T for name, view in side.views.items()}
             inverse = {name: 1.0 / view.mu for name, view in side.views.items()}
             own.weights = {name: weight / sum(inverse.values()) for name, weight in inverse.items()}
@@ -123,12 +136,17 @@ class MDCF(Recommender):
         high = float(ratings.data.max()) if self.high is None else float(self.high)
         if not low < high:
             raise ValueError(f"low, high: expected a range of ratings, got {low:g} to {high:g}")
-        self.range_ = (low, high)
+        self.range_ = [low, high]
         return scale_ratings(ratings, low, high, self.n_bits)
+
+    def _value_of_unrated(self, S: Matrix) -> float:
+        """What stands in S for a pair without a rating: a little dislike, at most -r."""
+        mean: float = max(float(S.data.sum()), 0.0) / (S.shape[0] * S.shape[1])
+        return -min(self.unrated * mean, float(self.n_bits))
 
     def _start(
         self,
-        S: Matrix,
+        products: Products,
         views: list[dict[str, Matrix]],
         warm: list[NDArray[np.bool_]],
         functions: list[HashFunctions],
@@ -136,34 +154,44 @@ class MDCF(Recommender):
     ) -> list[Side]:
         """Both sides before the first update."""
         r = self.n_bits
-        d = self.d or max(1, r // 2)
-        factors = start_factors(S, r, rng) if self.relaxed_start else [rng.standard_normal((n, r)) for n in S.shape]
+        rotations = [np.eye(r), np.eye(r)]
+        if self.relaxed_start:
+            factors = start_factors(products, r, rng)
+        else:
+            factors = [rng.standard_normal((n, r)) for n in products.shape]
+            rotations = [procrustes(rng.standard_normal((r, r))) for _ in range(2)]
         sides = []
-        for side, H, alpha in zip((0, 1), factors, (self.alpha_users, self.alpha_items), strict=True):
+        for side, H in enumerate(factors):
             rows = np.flatnonzero(warm[side])
             own = {name: matrix[rows] for name, matrix in views[side].items()}
             present = present_rows(own)
-            phi = {}
-            if own:
-                fewest = min((int(has.sum()), name) for name, has in present.items())
-                if not fewest[0]:
-                    raise ValueError(f"view {fewest[1]!r}: every row is missing among those with ratings")
-                if self.n_anchors is not None and self.n_anchors > fewest[0]:
-                    raise ValueError(f"n_anchors: {self.n_anchors} anchors need as many rows, got {fewest[0]}")
-                q = self.n_anchors or max(1, min(500, fewest[0] // 2))
-                functions[side].fit_features(own, present, q, rng)
-                phi = functions[side].all_features(own, present)
-            weights = Weights(
-                alpha=alpha,
-                beta=self.beta,
-                gamma=self.gamma,
-                penalty=self.penalty,
-                ridge=self.ridge,
-                d=d,
-                equal=self.weights == "equal",
-            )
-            sides.append(Side(H, np.eye(r), phi, present, weights))
+            phi = self._features(functions[side], own, present, rng) if own else {}
+            sides.append(Side(H, rotations[side], phi, present, self._weights(side)))
         return sides
+
+    def _features(
+        self, functions: HashFunctions, views: dict[str, Matrix], present: Present, rng: np.random.Generator
+    ) -> dict[str, Floats]:
+        """φ of the training rows of one side, from anchors that are drawn from them."""
+        fewest, name = min((int(has.sum()), name) for name, has in present.items())
+        if not fewest:
+            raise ValueError(f"view {name!r}: every row is missing among those with {self.min_ratings} ratings")
+        if self.n_anchors is not None and self.n_anchors > fewest:
+            raise ValueError(f"n_anchors: {self.n_anchors} anchors need as many rows with view {name!r}, got {fewest}")
+        functions.fit_features(views, present, self.n_anchors or max(1, min(ANCHORS, fewest // 2)), rng)
+        return functions.all_features(views, present)
+
+    def _weights(self, side: int) -> Weights:
+        unit = 4.0 * self.n_bits**2  # ‖S - BᵀD‖² over this is the loss of preferences 1/2 + bᵀd / 2r in [0, 1]
+        return Weights(
+            alpha=unit * (self.alpha_users, self.alpha_items)[side],
+            beta=unit * self.beta,
+            gamma=unit * self.gamma,
+            penalty=self.penalty,
+            ridge=self.ridge,
+            d=self.d or max(1, self.n_bits // 2),
+            equal=self.weights == "equal",
+        )
 
     def _train(self, products: Products, sides: list[Side]) -> None:
         """The relaxed problem, then the one with codes; `objective_` holds (5.15) after each iteration."""
@@ -201,7 +229,8 @@ class MDCF(Recommender):
     def encode_users(self, views: Views) -> BinaryCodes:
         """Codes of users from their views; each user's views are weighed by how well they agree (5.39).
 
-        views: name -> (n, d), some or all of those of fit.  ValueError for unknown views, widths, and users without any.
+        views: name -> (n, d), some or all of those of fit.  ValueError for unknown views, other widths, users without
+        any view.
         """
         return BinaryCodes.from_signs(self._encode("users", views))
 
@@ -260,33 +289,3 @@ class MDCF(Recommender):
             )
             for j in nearest
         ]
-
-
-def iterate(products: Products, sides: list[Side]) -> float:
-    """One iteration: users, then items; returns the objective (5.15)."""
-    users, items = sides
-    for side, other, product in ((users, items, products.times), (items, users, products.transposed_times)):
-        F = other.F
-        T, M = product(F), F.T @ F
-        side.update_view_weights()  # 5.19, 5.20
-        side.update_maps()
-        side.update_rotation(T, M)
-        side.update_factors(T, M)
-        side.update_codes()
-    F = items.F
-    cross = float((T * F).sum())
-    squares = float(((users.F.T @ users.F) * (F.T @ F)).sum())
-    return products.square - 2.0 * cross + squares + users.cost() + items.cost()
-
-
-def start_factors(S: Matrix, r: int, rng: np.random.Generator) -> list[F64]:
-    """Factors of both sides from the leading singular vectors of S, balanced, in one rotation towards the corners."""
-    k = min(r, min(S.shape) - 1)
-    n, m = S.shape
-    left, right = np.zeros((n, r)), np.zeros((m, r))
-    if k >= 1:
-        P, values, Q = truncated_svd(S, k, rng)
-        left[:, :k], right[:, :k] = P * np.sqrt(values), Q * np.sqrt(values)
-    both = np.vstack([left * np.sqrt(m), right * np.sqrt(n)])
-    rotation = itq_rotation(both, 50, rng)
-    return [left @ rotation, right @ rotation]

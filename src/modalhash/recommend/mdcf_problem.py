@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.solvers import procrustes, signs
+from modalhash.recommend.functions import Present
+from modalhash.recommend.ratings import Products
+from modalhash.solvers import itq_rotation, procrustes, signs
 from modalhash.views import F64, Floats, blocks
-
-Present: TypeAlias = Mapping[str, NDArray[np.bool_]]
 
 
 @dataclass(kw_only=True)
@@ -171,3 +170,33 @@ def auxiliary_target(R: F64, G: F64, M: F64, N: F64, penalty: float) -> F64:
 def rotation_cost(R: F64, M: F64, N: F64, linear: F64) -> float:
     """tr(Rᵀ M R N) - 2 tr(Rᵀ linear): what the objective (5.15) has of one rotation."""
     return float((R * (M @ R @ N - 2.0 * linear)).sum())
+
+
+def iterate(products: Products, sides: list[Side]) -> float:
+    """One iteration: users, then items; returns the objective (5.15)."""
+    users, items = sides
+    for side, other, product in ((users, items, products.times), (items, users, products.transposed_times)):
+        F = other.F
+        T, M = product(F), F.T @ F
+        side.update_view_weights()  # 5.19, 5.20
+        side.update_maps()
+        side.update_rotation(T, M)
+        side.update_factors(T, M)
+        side.update_codes()
+    F = items.F
+    cross = float((T * F).sum())
+    squares = float(((users.F.T @ users.F) * (F.T @ F)).sum())
+    return float(products.square - 2.0 * cross + squares + users.cost() + items.cost())
+
+
+def start_factors(S: Products, r: int, rng: np.random.Generator) -> list[F64]:
+    """Factors of both sides from the leading singular vectors of S, balanced, in one rotation towards the corners."""
+    k = min(r, min(S.shape) - 1)
+    n, m = S.shape
+    left, right = np.zeros((n, r)), np.zeros((m, r))
+    if k >= 1:
+        P, values, Q = S.truncated_svd(k, rng)
+        left[:, :k], right[:, :k] = P * np.sqrt(values), Q * np.sqrt(values)
+    both = np.vstack([left * np.sqrt(m), right * np.sqrt(n)])
+    rotation = itq_rotation(both, 50, rng)
+    return [left @ rotation, right @ rotation]

@@ -17,7 +17,10 @@ Found = tuple[Array, Array]
 
 
 def nearest_codes(queries: BinaryCodes, codes: BinaryCodes, k: int, without: Sequence[Array] | None = None) -> Found:
-    """Positions int64 and Hamming distances int32, both (queries, width); `without`: positions to leave out for each."""
+    """Positions int64 and Hamming distances int32, both (queries, width).
+
+    width = min(k, fewest positions left); `without`: for each query the positions to leave out.
+    """
     width = _width(k, len(codes), without)
     positions = np.empty((len(queries), width), dtype=np.int64)
     distances = np.empty((len(queries), width), dtype=np.int32)

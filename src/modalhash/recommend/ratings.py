@@ -59,7 +59,7 @@ def scale_ratings(ratings: Matrix, low: float, high: float, n_bits: int) -> Matr
 
 
 def check_ids(name: str, ids: Any, n: int) -> Array:
-    """Ids as (n,) int64 or str, positions if there are none; TypeError or ValueError for other kinds, counts, repeats."""
+    """Ids as (n,) int64 or str, positions if None; TypeError or ValueError for other kinds, counts, repeats."""
     if ids is None:
         return np.arange(n)
     array = np.asarray(ids)
@@ -90,38 +90,50 @@ def find_ids(name: str, ids: Array, wanted: Any) -> Positions:
 
 
 class Products:
-    """Products with S and Sᵀ, exact in O(nnz r), or from the o largest singular values, S ≈ P Σ Qᵀ, in O((n + m) o r)."""
+    """Products with S and Sᵀ, exact in O(nnz r), or from the o largest singular values, S ≈ P Σ Qᵀ.
 
-    def __init__(self, S: Matrix, rank: int | None, rng: np.random.Generator) -> None:
-        self.shape = S.shape
-        self.S, self.T = S, S.T.tocsr()
+    S: sparse (n, m); `unrated` is the value of every pair that S does not store, so that S is sparse plus constant.
+    """
+
+    def __init__(self, S: Matrix, unrated: float, rank: int | None, rng: np.random.Generator) -> None:
+        self.shape, self.unrated = S.shape, unrated
+        self.S = S.copy()
+        self.S.data = S.data - unrated
+        self.T = self.S.T.tocsr()
         self.factors: tuple[F64, F64] | None = None
-        self.square = float((S.data**2).sum())
+        self.square = float((S.data**2).sum()) + unrated**2 * (S.shape[0] * S.shape[1] - S.nnz)
         if rank is not None and rank < min(S.shape):
-            P, values, Q = truncated_svd(S, rank, rng)
+            P, values, Q = self.truncated_svd(rank, rng)
             self.factors = (P * values, Q)
             self.square = float((values**2).sum())
 
     def times(self, right: F64) -> F64:
         """S @ right, (n, r)."""
         if self.factors is None:
-            return np.asarray(self.S @ right)
+            return np.asarray(self.S @ right + self.unrated * right.sum(axis=0))
         return np.asarray(self.factors[0] @ (self.factors[1].T @ right))
 
     def transposed_times(self, right: F64) -> F64:
         """Sᵀ @ right, (m, r)."""
         if self.factors is None:
-            return np.asarray(self.T @ right)
+            return np.asarray(self.T @ right + self.unrated * right.sum(axis=0))
         return np.asarray(self.factors[1] @ (self.factors[0].T @ right))
 
+    def truncated_svd(self, rank: int, rng: np.random.Generator) -> tuple[F64, F64, F64]:
+        """P (n, o), the o largest singular values in falling order, Q (m, o); signs are fixed."""
+        from scipy.sparse.linalg import LinearOperator, svds
 
-def truncated_svd(S: Matrix, rank: int, rng: np.random.Generator) -> tuple[F64, F64, F64]:
-    """P (n, o), the o largest singular values in falling order, Q (m, o) of a sparse matrix; signs are fixed."""
-    from scipy.sparse.linalg import svds
-
-    P, values, Qt = svds(S, k=rank, v0=rng.standard_normal(min(S.shape)))
-    order = np.argsort(-values, kind="stable")
-    P, values, Q = P[:, order], values[order], Qt[order].T
-    largest = Q[np.argmax(np.abs(Q), axis=0), np.arange(rank)]
-    flips = np.where(largest >= 0, 1.0, -1.0)
-    return np.asarray(P * flips), np.asarray(values), np.asarray(Q * flips)
+        operator = LinearOperator(
+            self.shape,
+            matvec=self.times,
+            rmatvec=self.transposed_times,
+            matmat=self.times,
+            rmatmat=self.transposed_times,
+            dtype=np.float64,
+        )
+        P, values, Qt = svds(operator, k=rank, v0=rng.standard_normal(min(self.shape)))
+        order = np.argsort(-values, kind="stable")
+        P, values, Q = P[:, order], values[order], Qt[order].T
+        largest = Q[np.argmax(np.abs(Q), axis=0), np.arange(rank)]
+        flips = np.where(largest >= 0, 1.0, -1.0)
+        return np.asarray(P * flips), np.asarray(values), np.asarray(Q * flips)
