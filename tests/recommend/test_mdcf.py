@@ -333,8 +333,19 @@ def test_few_ratings_count_as_none() -> None:
     r = MDCF(n_bits=16, random_state=0, min_ratings=2).fit(few.ratings, p.user_views, p.item_views)
     assert r.user_codes_[3].packed.tolist() == r.encoded_user_codes_[3].packed.tolist()
     assert 1 not in r.recommend(3, k=39).ids
+    alone = MDCF(n_bits=16, random_state=0).fit(few.ratings, None, p.item_views)
+    assert in_group(alone.recommend(3, k=5).ids, [3], replace(p, user_groups=np.where(np.arange(60) == 3, 1, -1))) > 0.7
+    apart = sp.csr_array(np.array([[1.0, 0, 1], [0, 1, 0], [0, 1, 0]]))
     with pytest.raises(ValueError, match="min_ratings"):
-        MDCF(min_ratings=99).fit(p.ratings)
+        MDCF(n_bits=4).fit(apart, {"x": np.eye(3)}, {"x": np.eye(3)})
+
+
+def test_nobody_needs_more_ratings_than_the_best_known_has() -> None:
+    p = planted(n=60, m=40)
+    given = p.ratings, p.user_views, p.item_views
+    most = int(max(np.diff(p.ratings.indptr).max(), np.bincount(p.ratings.indices).max()))
+    r = MDCF(n_bits=4, random_state=0, min_ratings=10 * most).fit(*given)
+    assert len(r.user_codes_) == 60
 
 
 def test_the_real_valued_twin_ranks_by_products() -> None:

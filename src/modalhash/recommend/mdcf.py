@@ -51,8 +51,9 @@ class MDCF(Recommender):
     | φ_k, W_k | kernel features of view k, centred, and a one; their map | q + 1 × n, r × q + 1 |
     | μ_k | weight of view k is 1/μ_k, Σ μ_k = 1 | scalar |
 
-    Users and items with at least `min_ratings` ratings take part in training and keep their learned codes; the others
-    are encoded from their views (5.39), rotated.  One of whom neither is known gets the code of the mean.
+    Users and items with at least `min_ratings` ratings (fewer where nobody has as many), or with ratings and no view,
+    take part in training and keep their learned codes; the others are encoded from their views (5.39), rotated.  One of
+    whom neither is known gets the code of the mean.
     A view that is missing counts in no term.  Ratings between `low` and `high` (None: 0 or the smallest, and the
     largest) become s.  A pair without a rating counts as minus `unrated` times the mean of S, and not less than -r;
     0 is the text's choice, but then popular and unpopular items get the same codes.  The products with S are exact in
@@ -75,7 +76,7 @@ class MDCF(Recommender):
     low: float | None = None
     high: float | None = None
     unrated: float = 10.0
-    min_ratings: int = 1
+    min_ratings: int = 2
     weights: str = "adaptive"
     relaxed_start: bool = True
     real_valued: bool = False
@@ -107,10 +108,11 @@ class MDCF(Recommender):
     ) -> Codes:
         rng = self._rng()
         S = self._scaled(ratings)
-        warm = [np.diff(S.indptr) >= self.min_ratings, np.bincount(S.indices, minlength=S.shape[1]) >= self.min_ratings]
+        counts = np.diff(S.indptr), np.bincount(S.indices, minlength=S.shape[1])
+        warm = [self._warm(own, side) for own, side in zip(counts, (user_views, item_views), strict=True)]
         S = S[np.flatnonzero(warm[0])][:, np.flatnonzero(warm[1])]
         if not S.nnz:
-            raise ValueError(f"min_ratings: nobody has {self.min_ratings} ratings on both sides")
+            raise ValueError(f"min_ratings: no rating is of a user and an item that both have {self.min_ratings}")
         products = Products(S, self._value_of_unrated(S), self.rank, rng)
         views = [user_views, item_views]
         functions = [HashFunctions(), HashFunctions()]
@@ -129,6 +131,11 @@ class MDCF(Recommender):
         self.item_view_codes_ = view_codes(functions[1], item_views, has)
         self.item_view_present_: dict[str, Array] = dict(has)
         return Codes(users[1], items[1], users[2], items[2])
+
+    def _warm(self, counts: NDArray[np.integer], views: dict[str, Matrix]) -> NDArray[np.bool_]:
+        """Who takes part in training: those with enough ratings, and those of whom ratings are all that is known."""
+        enough = counts >= min(self.min_ratings, int(counts.max()))
+        return np.asarray(enough | ((counts > 0) & ~has_any(views, len(counts))))
 
     def _scaled(self, ratings: Matrix) -> Matrix:
         """S from ratings, by the range of the parameters or of the ratings."""
@@ -214,7 +221,7 @@ class MDCF(Recommender):
         """Factors (n, r) float32, codes of everyone, and codes from views alone where there are any."""
         F = side.F
         factors = np.tile(F.mean(axis=0), (len(warm), 1))
-        seen = np.any(list(present_rows(views).values()), axis=0) if views else np.zeros(len(warm), dtype=bool)
+        seen = has_any(views, len(warm))
         encoded = factors.copy()
         if seen.any():
             known = {name: matrix[np.flatnonzero(seen)] for name, matrix in views.items()}
@@ -289,3 +296,8 @@ class MDCF(Recommender):
             )
             for j in nearest
         ]
+
+
+def has_any(views: dict[str, Matrix], n: int) -> NDArray[np.bool_]:
+    """Rows that have at least one view, (n,) bool."""
+    return np.any(list(present_rows(views).values()), axis=0) if views else np.zeros(n, dtype=bool)
