@@ -334,7 +334,12 @@ def test_few_ratings_count_as_none() -> None:
     assert r.user_codes_[3].packed.tolist() == r.encoded_user_codes_[3].packed.tolist()
     assert 1 not in r.recommend(3, k=39).ids
     alone = MDCF(n_bits=16, random_state=0).fit(few.ratings, None, p.item_views)
-    assert in_group(alone.recommend(3, k=5).ids, [3], replace(p, user_groups=np.where(np.arange(60) == 3, 1, -1))) > 0.7
+    lil[3, 1] = 0
+    none = sp.csr_array(lil)
+    none.eliminate_zeros()
+    mean = MDCF(n_bits=16, random_state=0).fit(none, None, p.item_views)
+    known, unknown = (r.user_codes_[3].packed.tolist() for r in (alone, mean))
+    assert known != unknown  # where there are no views, one rating is all there is to learn from
     apart = sp.csr_array(np.array([[1.0, 0, 1], [0, 1, 0], [0, 1, 0]]))
     with pytest.raises(ValueError, match="min_ratings"):
         MDCF(n_bits=4).fit(apart, {"x": np.eye(3)}, {"x": np.eye(3)})
