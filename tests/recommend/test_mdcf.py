@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from modalhash.evaluation.rating_splits import cold
 from modalhash.recommend.functions import HashFunctions
 from modalhash.recommend.mdcf import MDCF, VARIANTS
 from modalhash.recommend.mdcf_problem import (
@@ -147,15 +148,17 @@ def test_rotations_beat_random_ones() -> None:
     turns: list[tuple[Side, Side, F64, str]] = [(users, items, S, "Rx"), (items, users, S.T, "Ry")]
     for side, other, ratings, name in turns:
         F, N, lam = other.F, side.H.T @ side.H, 5.0
-        M, Z, G = F.T @ F, procrustes(rng.standard_normal((R, R))), rng.standard_normal((R, R))
+        M, Z, G = F.T @ F, procrustes(rng.standard_normal((R, R))), 50 * rng.standard_normal((R, R))
         linear = side.weights.alpha * side.B.T @ side.H + (ratings @ F).T @ side.H
         rotation = procrustes(rotation_target(Z, G, M, N, linear, lam))
         auxiliary = procrustes(auxiliary_target(rotation, G, M, N, lam))
-        for _ in range(200):
-            random = procrustes(rng.standard_normal((R, R)))
+        for i in range(200):
+            near = 0.01 if i % 2 else 100.0  # neighbours of the best one, and any
+            random = procrustes(rotation + near * rng.standard_normal((R, R)))
             assert lagrangian(side, ratings, F, rotation, Z, G, lam) <= lagrangian(side, ratings, F, random, Z, G, lam)
             best = lagrangian(side, ratings, F, rotation, auxiliary, G, lam)
-            assert best <= lagrangian(side, ratings, F, rotation, random, G, lam)
+            other_one = procrustes(auxiliary + near * rng.standard_normal((R, R)))
+            assert best <= lagrangian(side, ratings, F, rotation, other_one, G, lam)
             difference = rotation_cost(rotation, M, N, linear) - rotation_cost(random, M, N, linear)
             exact = twin(S, sides, **{name: rotation}) - twin(S, sides, **{name: random})
             assert difference == pytest.approx(exact, rel=1e-6, abs=1e-6)
@@ -404,11 +407,19 @@ def test_preferences_read_only_the_ratings_that_are_kept() -> None:
 
 
 def test_withheld_ratings_reach_no_code() -> None:
-    """Codes depend on the ratings passed and on nothing else."""
+    """Whatever the test ratings of a cold split say, the same codes are learned from what is kept."""
     p = planted(n=60, m=40)
-    first = MDCF(n_bits=8, random_state=0).fit(p.ratings, preferences(p.ratings, p.item_views), p.item_views)
-    again = MDCF(n_bits=8, random_state=0).fit(p.ratings.copy(), preferences(p.ratings, p.item_views), p.item_views)
-    np.testing.assert_array_equal(first.user_codes_.packed, again.user_codes_.packed)
+    withheld = cold(p.ratings, kept=1, seed=0).test
+    others = sp.csr_array(
+        p.ratings + sp.csr_array((6 - 2 * withheld.data, withheld.indices, withheld.indptr), (60, 40))
+    )
+    codes = []
+    for ratings in (p.ratings, others):
+        kept = cold(ratings, kept=1, seed=0).train
+        r = MDCF(n_bits=8, random_state=0, high=5.0).fit(kept, preferences(kept, p.item_views), p.item_views)
+        codes.append(np.vstack([r.user_codes_.packed, r.encoded_user_codes_.packed]))
+    assert (p.ratings != others).nnz > 0
+    np.testing.assert_array_equal(codes[0], codes[1])
 
 
 def test_no_users_by_items_matrix_is_ever_made() -> None:

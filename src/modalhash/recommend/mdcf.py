@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
-from modalhash.hasher import check_integer, check_real, present_rows
+from modalhash.hasher import present_rows
 from modalhash.index.hits import Hits
+from modalhash.model import check_integer, check_real
 from modalhash.recommend.explanation import Explanation, Ground
 from modalhash.recommend.functions import WEIGHTS, HashFunctions, Present, view_codes
 from modalhash.recommend.mdcf_problem import Side, Weights, iterate, start_factors

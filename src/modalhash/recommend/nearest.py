@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from modalhash.codes import BinaryCodes
-from modalhash.hasher import check_integer
+from modalhash.model import check_integer
 from modalhash.views import F64, Array, blocks
 
 AT_ONCE = 2**22  # distances that are held at once
