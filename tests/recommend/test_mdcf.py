@@ -440,7 +440,16 @@ def test_no_users_by_items_matrix_is_ever_made() -> None:
     ("name", "wrong"),
     [
         *[("alpha_users", 0), ("beta", -1.0), ("gamma", -1), ("unrated", -0.1), ("max_iter", 0), ("min_ratings", 0)],
-        *[("rank", 0), ("n_anchors", 0), ("d", 9), ("weights", "other"), ("ridge", 0), ("penalty", "x")],
+        *[
+            ("low", "x"),
+            ("high", np.nan),
+            ("rank", 0),
+            ("n_anchors", 0),
+            ("d", 9),
+            ("weights", "other"),
+            ("ridge", 0),
+            ("penalty", "x"),
+        ],
     ],
 )
 def test_wrong_parameters_are_refused(name: str, wrong: Any) -> None:
@@ -456,3 +465,14 @@ def test_wrong_parameters_are_refused(name: str, wrong: Any) -> None:
     ratings.eliminate_zeros()
     with pytest.raises(ValueError, match=r"'age'.*missing"):
         MDCF().fit(ratings, gone)
+
+
+@pytest.mark.parametrize("value", [1.0, 5.0, -2.0])
+def test_ratings_that_are_all_alike(value: float) -> None:
+    """Implicit feedback, on a matrix of rank one: everybody likes everything."""
+    whole = sp.csr_array(np.full((20, 12), value))
+    r = MDCF(n_bits=8, random_state=0, low=-5.0).fit(whole)
+    hits = r.recommend(range(20), k=12, exclude_seen=False)
+    assert (hits.distances == 0).all()
+    half = sp.csr_array(np.eye(12))
+    assert MDCF(n_bits=8, random_state=0).fit(half).recommend(3, k=1, exclude_seen=False).ids.tolist() == [[3]]

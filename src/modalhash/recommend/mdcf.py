@@ -92,6 +92,9 @@ class MDCF(Recommender):
             check_real(name, getattr(self, name), low=0, inclusive=False)
         for name in ("gamma", "unrated"):
             check_real(name, getattr(self, name), low=0)
+        for name in ("low", "high"):
+            if getattr(self, name) is not None:
+                check_real(name, getattr(self, name), low=-np.inf)
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"low, high: expected a range of ratings, got {self.low} to {self.high}")
         check_integer("max_iter", self.max_iter, low=1)
@@ -120,11 +123,7 @@ class MDCF(Recommender):
         sides = self._start(products, views, warm, functions, rng)
         self._train(products, sides)
         for side, own in zip(sides, functions, strict=True):
-            side.update_view_weights()
-            side.update_maps()  # of the last factors
-            own.maps = {name: view.W @ side.R.T for name, view in side.views.items()}
-            inverse = {name: 1.0 / view.mu for name, view in side.views.items()}
-            own.weights = {name: weight / sum(inverse.values()) for name, weight in inverse.items()}
+            own.maps, own.weights = side.hash_functions()
         self.user_functions_, self.item_functions_ = (own.state() for own in functions)
         users, items = (self._codes(*given) for given in zip(sides, functions, views, warm, strict=True))
         self.user_factors_, self.item_factors_ = users[0], items[0]

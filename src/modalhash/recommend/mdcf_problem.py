@@ -150,6 +150,14 @@ class Side:
         """Update B; real-valued in the relaxed problem."""
         self.B = signs(self.F) if self.binary else self.F  # 5.31
 
+    def hash_functions(self) -> tuple[dict[str, F64], dict[str, float]]:
+        """Maps of the last factors, rotated (q + 1, r), and weights of the views, 1/μ with sum 1."""
+        self.update_view_weights()
+        self.update_maps()
+        inverse = {name: 1.0 / view.mu for name, view in self.views.items()}
+        weights = {name: weight / sum(inverse.values()) for name, weight in inverse.items()}
+        return {name: view.W @ self.R.T for name, view in self.views.items()}, weights
+
     def cost(self) -> float:
         """The terms of (5.15) that belong to this side."""
         w = self.weights
