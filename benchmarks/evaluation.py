@@ -11,23 +11,17 @@ ours.  AP of the sample is compared with a slow twin: the expectation over ties,
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 from unittest.mock import patch
 
-import numba
 import numpy as np
-from llvmlite import binding
 from numpy.typing import NDArray
+from timing import WALL, Turn, machine, medians, parser, spreads, take_turns, write
 
-import modalhash
 from modalhash.codes import BinaryCodes
 from modalhash.index.memory import Index
 from modalhash.metrics import SharedLabels, retrieval
@@ -133,20 +127,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     result = retrieval(index, task.queries, task.truth, CUTS)  # loads and, the first time ever, compiles the kernels
     first, ours_peak = process_time() - began, peak()
     sample = task.part(min(options.sample, options.queries))
-    scale = options.queries / len(sample.queries)
-    runs: dict[str, tuple[Callable[[], Any], float]] = {
+    share = len(sample.queries) / options.queries  # of the queries that the loops answer
+    turns: dict[str, Turn] = {
         "modalhash": (lambda: retrieval(index, task.queries, task.truth, CUTS), 1.0),
-        "numpy loop, product of signs": (loop_over_signs(sample), scale),
-        "numpy loop, packed bits": (loop_over_bits(sample), scale),
+        "numpy loop, product of signs": (loop_over_signs(sample), share),
+        "numpy loop, packed bits": (loop_over_bits(sample), share),
     }
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for _ in range(options.rounds):
-        for name, (run, factor) in runs.items():
-            cpu, wall = process_time(), perf_counter()
-            run()
-            times[name].append(((process_time() - cpu) * factor, (perf_counter() - wall) * factor))
-    medians = {name: np.median(values, axis=0) for name, values in times.items()}
-    ranges = {name: np.ptp(values, axis=0) / medians[name] for name, values in times.items()}
+    seconds = take_turns(turns, options.rounds)
+    cpu, wall = medians(seconds), medians(seconds, WALL)
     twin = slow_twin(sample)
     return {
         "n": options.n,
@@ -156,11 +144,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "threads": options.threads,
         "sample": len(sample.queries),
         "rounds": options.rounds,
-        "cpu_seconds": {name: round(float(value[0]), 3) for name, value in medians.items()},
-        "wall_seconds": {name: round(float(value[1]), 3) for name, value in medians.items()},
-        "cpu_ratio": {name: round(float(value[0] / medians["modalhash"][0]), 1) for name, value in medians.items()},
-        "wall_ratio": {name: round(float(value[1] / medians["modalhash"][1]), 1) for name, value in medians.items()},
-        "cpu_spread": {name: round(float(value[0]), 2) for name, value in ranges.items()},
+        "cpu_seconds": {name: round(value, 3) for name, value in cpu.items()},
+        "wall_seconds": {name: round(value, 3) for name, value in wall.items()},
+        "cpu_ratio": {name: round(value / cpu["modalhash"], 1) for name, value in cpu.items()},
+        "wall_ratio": {name: round(value / wall["modalhash"], 1) for name, value in wall.items()},
+        "cpu_spread": spreads(seconds),
         "first_call_cpu_seconds": round(first, 2),
         "peak_mb": {"at start": start, "with the data": drawn, "after ours": ours_peak},
         "mean_ap": result.mean["AP"],
@@ -173,37 +161,19 @@ def peak() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
 
 
-def machine() -> dict[str, Any]:
-    features = binding.get_host_cpu_features()
-    versions = {"modalhash": modalhash.__version__, "python": platform.python_version()}
-    return {
-        "processor": binding.get_host_cpu_name(),
-        "features": sorted(name for name, on in features.items() if on and name.startswith("avx")),
-        "cores": os.cpu_count(),
-        "load_at_start": [round(value, 1) for value in os.getloadavg()],
-        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
-        "versions": versions | {"numpy": np.__version__, "numba": numba.__version__},
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--n", type=int, default=184_577)
-    parser.add_argument("--queries", type=int, default=2_000)
-    parser.add_argument("--bits", type=int, default=64)
-    parser.add_argument("--labels", type=int, default=24)
-    parser.add_argument("--sample", type=int, default=50, help="queries of the loops")
-    parser.add_argument("--threads", type=int, default=1, help="of ours; the loops have one")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="JSON file for the results")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--n", type=int, default=184_577)
+    options.add_argument("--queries", type=int, default=2_000)
+    options.add_argument("--bits", type=int, default=64)
+    options.add_argument("--labels", type=int, default=24)
+    options.add_argument("--sample", type=int, default=50, help="queries of the loops")
+    options.add_argument("--threads", type=int, default=1, help="of ours; the loops have one")
+    given = options.parse_args()
     content = {"machine": machine(), "result": {}}
-    with patch("modalhash.metrics.pairs.usable_cores", lambda: options.threads):
-        content["result"] = measure(options)
-    text = json.dumps(content, indent=1) + "\n"
-    print(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf8")
+    with patch("modalhash.metrics.pairs.usable_cores", lambda: given.threads):
+        content["result"] = measure(given)
+    write(content, given.out)
 
 
 if __name__ == "__main__":

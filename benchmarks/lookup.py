@@ -11,25 +11,18 @@ float distances.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 from collections.abc import Callable
-from pathlib import Path
-from time import process_time
+from functools import partial
 from typing import Any
 
 import faiss
-import numba
 import numpy as np
-from llvmlite import binding
+from timing import K, Turn, figures, machine, parser, take_turns, write
 
-import modalhash
 from modalhash.index import lookup
 from modalhash.quantized import F32, QuantizedCodes, Score
 
-K = 100
 WORDS = 256
 WIDTH = 32
 TRAINED = 10_000  # vectors that the quantizers of faiss learn from
@@ -99,26 +92,14 @@ def ours(search: lookup.LookUp, path: str) -> Ask:
 def measure(n: int, m: int, queries: int, score: Score, rounds: int) -> dict[str, Any]:
     asked, (asks, codes) = draw(queries, seed=1), contenders(n, m, score)
     check(asks, asked, codes)
-    seconds: dict[str, list[float]] = {name: [] for name in asks}
-    for _ in range(rounds):
-        for name, ask in asks.items():
-            batch = asked[:FEW] if name in SLOW else asked
-            started = process_time()
-            ask(batch)
-            seconds[name].append((process_time() - started) / len(batch))
-    medians = {name: float(np.median(values)) for name, values in seconds.items()}
-    base = medians[BASE]
-    return {
-        "n": n,
-        "codebooks": m,
-        "words": WORDS,
-        "width": WIDTH,
-        "score": score,
-        "queries": queries,
-        "microseconds": {name: round(1e6 * value, 2) for name, value in medians.items()},
-        "ratio": {name: round(base / value, 2) for name, value in medians.items()},
-        "spread": {name: round((max(v) - min(v)) / medians[name], 2) for name, v in seconds.items()},
+    few = asked[:FEW]
+    turns: dict[str, Turn] = {
+        name: (partial(ask, batch), len(batch))
+        for name, ask in asks.items()
+        for batch in [few if name in SLOW else asked]
     }
+    facts = {"n": n, "codebooks": m, "words": WORDS, "width": WIDTH, "score": score, "queries": queries}
+    return facts | figures(take_turns(turns, rounds), BASE)
 
 
 def check(asks: dict[str, Ask], asked: F32, codes: QuantizedCodes) -> None:
@@ -134,45 +115,22 @@ def check(asks: dict[str, Ask], asked: F32, codes: QuantizedCodes) -> None:
             assert np.allclose(found, distances, rtol=1e-3, atol=1e-2), f"{name}: other distances than ours"
 
 
-def machine() -> dict[str, Any]:
-    features = binding.get_host_cpu_features()
-    return {
-        "processor": binding.get_host_cpu_name(),
-        "features": sorted(name for name, on in features.items() if on and name.startswith("avx")),
-        "cores": os.cpu_count(),
-        "load_at_start": [round(value, 1) for value in os.getloadavg()],
-        "versions": {
-            "modalhash": modalhash.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "numba": numba.__version__,
-            "faiss": faiss.__version__,
-        },
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--n", type=int, nargs="+", default=[100_000])
-    parser.add_argument("--codebooks", type=int, nargs="+", default=[4])
-    parser.add_argument("--scores", nargs="+", default=["dot", "l2"])
-    parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="JSON file for the results")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--n", type=int, nargs="+", default=[100_000])
+    options.add_argument("--codebooks", type=int, nargs="+", default=[4])
+    options.add_argument("--scores", nargs="+", default=["dot", "l2"])
+    options.add_argument("--queries", type=int, default=100)
+    given = options.parse_args()
     faiss.omp_set_num_threads(1)
-    facts = machine()
+    facts = {"machine": machine(), "k": K, "rounds": given.rounds, "threads": 1}
     cells = [
-        measure(n, m, options.queries, score, options.rounds)
-        for n in options.n
-        for m in options.codebooks
-        for score in options.scores
+        measure(n, m, given.queries, score, given.rounds)
+        for n in given.n
+        for m in given.codebooks
+        for score in given.scores
     ]
-    content = {"machine": facts, "k": K, "rounds": options.rounds, "threads": 1, "cells": cells}
-    text = json.dumps(content, indent=1)
-    print(json.dumps(cells, indent=1))
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf8")
+    write(facts | {"cells": cells}, given.out)
 
 
 if __name__ == "__main__":

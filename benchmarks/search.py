@@ -9,26 +9,20 @@ is (largest - smallest) / median over the rounds.  Every answer is compared with
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from time import process_time
 from typing import Any
 
 import faiss
-import numba
 import numpy as np
-from llvmlite import binding
+from timing import K, Turn, figures, machine, parser, take_turns, write
 
-import modalhash
 from modalhash.codes import BinaryCodes
 from modalhash.index.choice import Search
 from modalhash.index.scan import Scanner, nearest_numpy
 
-K = 100
 ONE_BY_ONE = 20  # queries of a turn when they are asked one by one
 MOST_FOR_NUMPY = 40_000_000  # distances of a turn
 Answer = tuple[Any, Any]  # positions, distances
@@ -85,33 +79,31 @@ def contenders(database: BinaryCodes, queries: int) -> dict[str, Ask]:
 
 def measure(n: int, bits: int, queries: int, flips: float, rounds: int) -> dict[str, Any]:
     database, asked = draw(n, ONE_BY_ONE if queries == 1 else queries, bits, flips)
-    turns = [asked[i : i + 1] for i in range(len(asked))] if queries == 1 else [asked]
+    parts = [asked[i : i + 1] for i in range(len(asked))] if queries == 1 else [asked]
     asks = contenders(database, len(asked))
-    seconds: dict[str, list[float]] = {name: [] for name in asks}
-    for name, ask in asks.items():  # not timed: compiles, builds, measures itself, and is checked
-        warm = [ask(turns[i % len(turns)]) for i in range(8 if queries == 1 else 2)]
-        for (positions, distances), turn in zip(warm, turns, strict=False):
-            expected = asks["faiss flat"](turn)
-            assert np.array_equal(distances, expected[1]), f"{name}: other distances than faiss"
-            assert np.array_equal(positions, expected[0]), f"{name}: other positions than faiss"
-    for _ in range(rounds):
-        for name, ask in asks.items():
-            started = process_time()
-            for turn in turns:
-                ask(turn)
-            seconds[name].append((process_time() - started) / len(asked))
-    medians = {name: float(np.median(values)) for name, values in seconds.items()}
-    return {
-        "n": n,
-        "bits": bits,
-        "queries": queries,
-        "flips": flips,
-        "microseconds": {name: round(1e6 * value, 2) for name, value in medians.items()},
-        "ratio": {name: round(medians["faiss flat"] / value, 2) for name, value in medians.items()},
-        "spread": {name: round((max(v) - min(v)) / medians[name], 2) for name, v in seconds.items()},
-        "scan_gb_per_second": round(n * bits / 8 / medians["scan, vectors"] / 1e9, 1) if queries == 1 else None,
+    check(asks, parts, warm=8 if queries == 1 else 2)
+    turns: dict[str, Turn] = {name: (partial(ask_all, ask, parts), len(asked)) for name, ask in asks.items()}
+    found = figures(take_turns(turns, rounds), "faiss flat")
+    rate = n * bits / 8 / found["microseconds"]["scan, vectors"] / 1e3
+    facts = {"n": n, "bits": bits, "queries": queries, "flips": flips, **found}
+    return facts | {
+        "scan_gb_per_second": round(rate, 1) if queries == 1 else None,
         "stream_gb_per_second": round(stream(n * bits // 8), 1) if queries == 1 else None,
     }
+
+
+def ask_all(ask: Ask, parts: list[BinaryCodes]) -> list[Answer]:
+    return [ask(part) for part in parts]
+
+
+def check(asks: dict[str, Ask], parts: list[BinaryCodes], warm: int) -> None:
+    """Not timed: every contender compiles, builds, measures itself, and must answer as faiss does."""
+    for name, ask in asks.items():
+        found = ask_all(ask, [parts[i % len(parts)] for i in range(warm)])
+        for (positions, distances), part in zip(found, parts, strict=False):
+            expected = asks["faiss flat"](part)
+            assert np.array_equal(distances, expected[1]), f"{name}: other distances than faiss"
+            assert np.array_equal(positions, expected[0]), f"{name}: other positions than faiss"
 
 
 def stream(size: int, rounds: int = 7) -> float:
@@ -125,60 +117,23 @@ def stream(size: int, rounds: int = 7) -> float:
     return float(np.median(rates))
 
 
-def machine() -> dict[str, Any]:
-    features = binding.get_host_cpu_features()
-    return {
-        "processor": binding.get_host_cpu_name(),
-        "features": sorted(name for name, on in features.items() if on and name.startswith("avx")),
-        "cores": os.cpu_count(),
-        "load_at_start": [round(value, 1) for value in os.getloadavg()],
-        "versions": {
-            "modalhash": modalhash.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "numba": numba.__version__,
-            "faiss": faiss.__version__,
-        },
-    }
-
-
-def table(cells: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for cell in cells for name in cell["ratio"] if name != "faiss flat"))
-    lines = [
-        "| n | bits | queries | flips | faiss µs | " + " | ".join(names) + " | scan / stream GB/s | spread |",
-        "|---" * (len(names) + 7) + "|",
-    ]
-    for cell in cells:
-        ratios = [f"{cell['ratio'][name]:.1f} ×" if name in cell["ratio"] else "" for name in names]
-        rate = f"{cell['scan_gb_per_second']} / {cell['stream_gb_per_second']}" if cell["queries"] == 1 else ""
-        values = [cell["n"], cell["bits"], cell["queries"], cell["flips"], cell["microseconds"]["faiss flat"]]
-        spread = max(cell["spread"].values())
-        lines.append("| " + " | ".join(map(str, [*values, *ratios, rate, spread])) + " |")
-    return "\n".join(lines)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--n", type=int, nargs="+", default=[100_000])
-    parser.add_argument("--bits", type=int, nargs="+", default=[16, 64, 128])
-    parser.add_argument("--queries", type=int, nargs="+", default=[1, 300])
-    parser.add_argument("--flips", type=float, nargs="+", default=[0.12], help="0.5 makes the codes random")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="JSON file for the results")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--n", type=int, nargs="+", default=[100_000])
+    options.add_argument("--bits", type=int, nargs="+", default=[16, 64, 128])
+    options.add_argument("--queries", type=int, nargs="+", default=[1, 300])
+    options.add_argument("--flips", type=float, nargs="+", default=[0.12], help="0.5 makes the codes random")
+    given = options.parse_args()
     faiss.omp_set_num_threads(1)
-    facts = machine()
+    facts = {"machine": machine(), "k": K, "rounds": given.rounds, "threads": 1}
     cells = [
-        measure(n, bits, queries, flips, options.rounds)
-        for n in options.n
-        for bits in options.bits
-        for queries in options.queries
-        for flips in options.flips
+        measure(n, bits, queries, flips, given.rounds)
+        for n in given.n
+        for bits in given.bits
+        for queries in given.queries
+        for flips in given.flips
     ]
-    print(table(cells))
-    if options.out:
-        content = {"machine": facts, "k": K, "rounds": options.rounds, "threads": 1, "cells": cells}
-        options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+    write(facts | {"cells": cells}, given.out)
 
 
 if __name__ == "__main__":

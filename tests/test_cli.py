@@ -140,7 +140,14 @@ def test_data_is_listed_and_checked(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("data", "choice"),
-    [("two", "A2LH"), ("plain", "CCAITQ"), ("one", "A2LH"), ("gaps", "A2LH"), ("unknown", "CCAITQ"), ("lost", None)],
+    [
+        ("two", "A2LH"),
+        ("plain", "CCAITQ"),
+        ("one", "A2LH"),
+        ("gaps", "A2LH"),
+        ("unknown", "CCAITQ"),
+        ("lost", "UMHOQA"),
+    ],
 )
 def test_systems_for_data(run: Run, data: str, choice: str | None) -> None:
     text, facts = both(run, "systems", "--for", f"./{data}")

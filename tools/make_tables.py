@@ -1,8 +1,10 @@
 """Make the tables of the docs and the README from result files: `python tools/make_tables.py [--check]`.
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
-benchmarks/results/NAME/*.json and from nothing else.  With --check nothing is written, and the exit code is 1 if a page
-differs.  A table refuses cells of another protocol or other data than its neighbours (exit code 2).
+benchmarks/results/NAME/*.json and from nothing else (other tables: from the files that speed_tables.py
+and curve_tables.py name).  With
+--check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another protocol or
+other data than its neighbours (exit code 2).
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from curve_tables import CURVES
+from speed_tables import SPEED
 
 from modalhash.evaluation.protocol import Protocol
 from modalhash.evaluation.published import published
@@ -42,7 +46,7 @@ def main() -> None:
             if not page.is_file():
                 continue
             old = page.read_text(encoding="utf8")
-            new = MARKED.sub(lambda m: f"{m[1]}{table_text(options.results / m[2])}\n{m[4]}", old)
+            new = MARKED.sub(lambda m: f"{m[1]}{text_of(m[2], options.results)}\n{m[4]}", old)
             if new != old:
                 differ.append(page)
                 if not options.check:
@@ -53,6 +57,16 @@ def main() -> None:
     for page in differ:
         sys.stdout.write(f"{page.relative_to(options.docs.parent)}: {'differs' if options.check else 'written'}\n")
     raise SystemExit(1 if options.check and differ else 0)
+
+
+def text_of(name: str, results: Path) -> str:
+    """The Markdown of a marker: a table of speed, or the cells in the folder of that name."""
+    if name not in {**SPEED, **CURVES}:
+        return table_text(results / name)
+    try:
+        return {**SPEED, **CURVES}[name](results)
+    except KeyError as error:
+        raise ValueError(f"{name}: a result file lacks {error}") from None
 
 
 def table_text(folder: Path) -> str:
@@ -95,7 +109,7 @@ def group_text(table: dict[str, Any], title: str, caption: str, results: Results
     protocol = Protocol.from_dict(results[0]["protocol"])
     if protocol.hash != results[0]["protocol"]["hash"]:
         raise ValueError(f"{caption}: the hash {results[0]['protocol']['hash']} is not that of its protocol")
-    head = ["system", *(f"{bits} bits" for bits in table["bits"]), "bytes/item", "fit s"]
+    head = ["system", *(f"{bits} bits" for bits in table["bits"]), "bytes/item", fit_column(results)]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for system in table["systems"]:
         lines.append(row_text(system, table, [r for r in results if r["cell"]["system"] == system]))
@@ -139,9 +153,15 @@ def row_text(system: str, table: dict[str, Any], results: Results) -> str:
     done = [r for r in results if "mean" in r]
     sizes = sorted({r["bytes_per_item"] for r in done})
     longest = max((r["cell"]["n_bits"] for r in done), default=0)
-    seconds = [r["seconds"]["fit"] for r in done if r["cell"]["n_bits"] == longest]
+    seconds = [r["seconds"].get("fit_cpu", r["seconds"]["fit"]) for r in done if r["cell"]["n_bits"] == longest]
     bytes_ = "–".join(f"{size:g}" for size in (sizes[:1] + sizes[-1:] if len(sizes) > 1 else sizes)) or "—"
-    return "| " + " | ".join([system, *cells, bytes_, f"{np.median(seconds):.2f}" if seconds else "—"]) + " |"
+    told = system if ":" not in system else "{} ({})".format(*system.split(":"))
+    return "| " + " | ".join([told, *cells, bytes_, f"{np.median(seconds):.2f}" if seconds else "—"]) + " |"
+
+
+def fit_column(results: Results) -> str:
+    """What the column of seconds holds: CPU time, or the clock's in files that know no other."""
+    return "fit CPU s" if any("fit_cpu" in r.get("seconds", {}) for r in results) else "fit s"
 
 
 def cell_text(results: Results, table: dict[str, Any]) -> str:

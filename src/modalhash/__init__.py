@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from modalhash.catalog import load as load
     from modalhash.codes import BinaryCodes as BinaryCodes
     from modalhash.collection import Collection as Collection
+    from modalhash.composite.bsth import BSTH as BSTH
+    from modalhash.composite.smh_oqa import SMHOQA as SMHOQA
+    from modalhash.composite.umh_oqa import UMHOQA as UMHOQA
     from modalhash.crossmodal.a2lh import A2LH as A2LH
     from modalhash.crossmodal.acqh import ACQH as ACQH
     from modalhash.crossmodal.cirh import CIRH as CIRH
@@ -33,25 +36,32 @@ if TYPE_CHECKING:
     from modalhash.index import Index as Index
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
     from modalhash.recommend.mdcf import MDCF as MDCF
+    from modalhash.social.dstdh import DSTDH as DSTDH
+    from modalhash.social.lagnh import LAGNH as LAGNH
 
 _NAMES = {
     "A2LH": "crossmodal.a2lh",
     "ACQH": "crossmodal.acqh",
+    "BSTH": "composite.bsth",
     "BinaryCodes": "codes",
     "CCAITQ": "baselines.cca_itq",
     "CIRH": "crossmodal.cirh",
     "Collection": "collection",
     "DCSH": "crossmodal.dcsh",
+    "DSTDH": "social.dstdh",
     "HMAH": "crossmodal.hmah",
     "Hits": "index",
     "ITQ": "baselines.itq",
     "Index": "index",
+    "LAGNH": "social.lagnh",
     "LSH": "baselines.lsh",
     "MDCF": "recommend.mdcf",
     "PCASign": "baselines.pca_sign",
     "QuantizedCodes": "quantized",
     "RDCMH": "crossmodal.rdcmh",
+    "SMHOQA": "composite.smh_oqa",
     "SignEmbedding": "baselines.sign_embedding",
+    "UMHOQA": "composite.umh_oqa",
     "load": "catalog",
     "load_dataset": "datasets",
     "show": "grids",

@@ -92,11 +92,18 @@ def _choose(data: Dataset, able: list[str]) -> tuple[str | None, str]:
         return None, "no system can learn from this data (views with gaps in training need labels of all items)"
     if "A2LH" in able:
         return "A2LH", "the data has labels, and a supervised system then finds best across views"
+    if "RDCMH" in able and len(data.views) > 1:
+        return (
+            "RDCMH",
+            "the data has labels for some items: it learns from those and from the others too (needs PyTorch)",
+        )
     labels = "no labels" if data.labels is None else "no labels for all training items"
     if "CCAITQ" in able:
         views = {1: "one view", 2: "two views"}.get(len(data.views), f"{len(data.views)} views")
         return "CCAITQ", f"the data has {views} and {labels}: what the views agree on is all there is to learn"
-    return "ITQ", f"the data has one view and {labels}"
+    if "ITQ" in able:
+        return "ITQ", f"the data has one view and {labels}"
+    return "UMHOQA", f"the data has gaps in training and {labels}: codes from the views that each item has"
 
 
 def _bits(choice: str, data: Dataset) -> int:

@@ -69,6 +69,76 @@ class GraphConvolution(nn.Module):
         return messages
 
 
+class EncoderLayer(nn.Module):
+    """One layer of a transformer encoder: attention with one head, two linear layers, each added and normalised."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Tokens (b, T, d) that have looked at those of their item that are `seen`, (b, T) bool; None: all."""
+        query, key, value = self.qkv(tokens).unsqueeze(1).chunk(3, dim=3)
+        mask = None if seen is None else seen[:, None, None, :]
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).squeeze(1)
+        tokens = self.first_norm(tokens + self.out(mixed))
+        encoded: Tensor = self.second_norm(tokens + self.down(torch.relu(self.up(tokens))))
+        return encoded
+
+    def arrays(self) -> Arrays:
+        """The layer for `transformer.encode_tokens`."""
+        arrays: Arrays = {}
+        for name, part in self.named_children():
+            weight, bias = (values.detach().cpu().numpy() for values in part.parameters())
+            arrays |= {f"{name}.weight": np.array(weight.T, order="C"), f"{name}.bias": bias.copy()}
+        return arrays
+
+
+class GroupedLinear(nn.Module):
+    """A linear layer of its own for every group: a grouped 1 × 1 convolution, as one product of stacks of matrices."""
+
+    def __init__(self, groups: int, d: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(groups, d, width).uniform_(-1, 1) / d**0.5)
+        self.bias = nn.Parameter(torch.empty(groups, width).uniform_(-1, 1) / d**0.5)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(b, groups, width) from (b, groups, d)."""
+        return torch.baddbmm(self.bias[:, None], values.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+class BitHeads(nn.Module):
+    """One network a bit, on its own concept: d → d/2 → batch normalisation → tanh → 1 → tanh."""
+
+    def __init__(self, n_bits: int, d: int) -> None:
+        super().__init__()
+        inner = max(1, d // 2)
+        self.first, self.second = GroupedLinear(n_bits, d, inner), GroupedLinear(n_bits, inner, 1)
+        self.norm = nn.BatchNorm1d(n_bits * inner)
+
+    def forward(self, concepts: Tensor) -> Tensor:
+        """Relaxed codes (b, K) from concepts (b, K, d)."""
+        hidden = self.first(concepts)
+        hidden = torch.tanh(self.norm(hidden.flatten(1)).view(hidden.shape))
+        return torch.tanh(self.second(hidden)).squeeze(2)
+
+    def arrays(self) -> Arrays:
+        """The heads for `transformer.bit_values`, batch normalisation folded in."""
+        first, bias, second, last = (
+            values.detach().cpu().double().numpy()
+            for values in (self.first.weight, self.first.bias, self.second.weight, self.second.bias)
+        )
+        factor, shift = (values.reshape(bias.shape) for values in _running(self.norm))
+        return {
+            "0.weight": (first * factor[:, None]).astype(np.float32),
+            "0.bias": (bias * factor + shift).astype(np.float32),
+            "1.weight": second[:, :, 0].copy(),
+            "1.bias": last[:, 0].copy(),
+        }
+
+
 def propagator(affinity: Tensor, form: str = "symmetric") -> Tensor:
     """D^-1/2 S D^-1/2 (`symmetric`) or D^-1 S (`rows`) of a dense affinity S (b, b) with degrees D.
 

@@ -60,6 +60,13 @@ def centred_product(matrix: Matrix, mean: F64, weights: F64) -> F64:
     return np.asarray(matrix.astype(np.float64) @ weights - mean @ weights)
 
 
+def row_product(matrix: Matrix, mean: F64, weights: F64) -> F64:
+    """(matrix - mean) @ weights as `centred_product`, but each row is rounded alike in any batch (no BLAS)."""
+    if isinstance(matrix, np.ndarray):
+        return np.asarray(np.einsum("nd,kd->nk", matrix - mean, np.ascontiguousarray(weights.T), optimize=False))
+    return centred_product(matrix, mean, weights)
+
+
 def mean_and_scale(matrix: Matrix) -> tuple[F64, float]:
     """Column means (d,) and the root of the total variance (1 without any), in float64 over blocks of rows."""
     n, width = matrix.shape

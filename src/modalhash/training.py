@@ -99,16 +99,34 @@ def train(
 
 
 class Adversary:
-    """A discriminator between relaxed codes and Gaussian values: least squares, Adam, one step in `every` calls."""
+    """A discriminator D between relaxed codes and Gaussian values, trained by Adam, one step in `every` calls.
 
-    def __init__(self, widths: Sequence[int], learning_rate: float, every: int = 5, device: str = "cpu") -> None:
+    Least squares, or with `logistic` the log-likelihood, whose generator maximises log σ(D) (non-saturating).
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        learning_rate: float,
+        every: int = 5,
+        device: str = "cpu",
+        *,
+        logistic: bool = False,
+    ) -> None:
         self.network = mlp(widths, activation="relu").to(device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=learning_rate)
-        self.every, self.calls = every, 0
+        self.every, self.calls, self.logistic = every, 0, logistic
+
+    def _off(self, values: torch.Tensor, target: float) -> torch.Tensor:
+        """How far D is from saying `target` (1: Gaussian, 0: codes) of the values (b, K)."""
+        said = self.network(values)
+        if self.logistic:
+            return torch.nn.functional.binary_cross_entropy_with_logits(said, torch.full_like(said, target))
+        return torch.mean((said - target) ** 2)
 
     def loss(self, values: torch.Tensor) -> torch.Tensor:
-        """How far the values (b, K) are from passing for Gaussian: mean of (D(values) - 1)²."""
-        return torch.mean((self.network(values) - 1) ** 2)
+        """How far the values (b, K) are from passing for Gaussian: mean of (D(values) - 1)² or of -log σ(D(values))."""
+        return self._off(values, 1.0)
 
     def step(self, values: torch.Tensor) -> None:
         """Learn to tell the values (as constants) from Gaussian ones, on every `every`-th call."""
@@ -116,8 +134,7 @@ class Adversary:
         if self.calls % self.every:
             return
         values = values.detach()
-        false = torch.mean(self.network(values) ** 2)
-        loss = false + torch.mean((self.network(torch.randn_like(values)) - 1) ** 2)
+        loss = self._off(values, 0.0) + self._off(torch.randn_like(values), 1.0)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimiser.step()

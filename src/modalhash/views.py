@@ -56,6 +56,21 @@ def missing(matrix: Matrix) -> NDArray[np.bool_]:
     return gaps
 
 
+def remove_rows(matrix: Matrix, gone: NDArray[np.bool_]) -> Matrix:
+    """A copy in which the rows `gone` (n,) lack the view; float32 unless the matrix is of floats; sparse stays CSR."""
+    kind = matrix.dtype if matrix.dtype.kind == "f" else np.dtype(np.float32)
+    if not is_sparse(matrix):
+        return np.where(gone[:, None], kind.type(np.nan), matrix).astype(kind)
+    csr = matrix.tocsr().astype(kind)
+    counts = np.where(gone, 1, np.diff(csr.indptr))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    kept = np.repeat(~gone, np.diff(csr.indptr))
+    data, indices = np.full(starts[-1], np.nan, dtype=kind), np.zeros(starts[-1], dtype=csr.indices.dtype)
+    filled = np.repeat(~gone, counts)
+    data[filled], indices[filled] = csr.data[kept], csr.indices[kept]
+    return type(csr)((data, indices, starts), shape=csr.shape)
+
+
 def check_views(views: Views) -> dict[str, Matrix]:
     """Views as float arrays or CSR matrices of equal row counts; inputs are never written to.
 

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 import modalhash as mh
 from modalhash.crossmodal import acqh
-from modalhash.crossmodal.acqh import ACQH, VARIANTS, Problem, column_means, nearest_words
+from modalhash.crossmodal.acqh import ACQH, VARIANTS, Problem, column_means
 from modalhash.hasher import ConvergenceWarning, present_rows
 from modalhash.quantized import QuantizedCodes
+from modalhash.quantizers import nearest_words
+from modalhash.solvers import row_product
 
 F64 = NDArray[np.float64]
 
@@ -315,10 +317,10 @@ def test_one_item_is_encoded_as_among_many() -> None:
 def test_a_query_row_is_rounded_alike_in_any_batch(d: int, width: int) -> None:
     rng = np.random.default_rng(0)
     matrix, mean, weights = rng.standard_normal((37, d)), rng.standard_normal(d), rng.standard_normal((d, width))
-    many = acqh.row_product(matrix, mean, weights)
+    many = row_product(matrix, mean, weights)
     np.testing.assert_allclose(many, (matrix - mean) @ weights)
     for i in range(37):
-        assert acqh.row_product(matrix[i : i + 1], mean, weights).tobytes() == many[i].tobytes()
+        assert row_product(matrix[i : i + 1], mean, weights).tobytes() == many[i].tobytes()
 
 
 def test_memory_stays_far_below_a_matrix_of_all_pairs() -> None:

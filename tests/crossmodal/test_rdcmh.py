@@ -34,51 +34,83 @@ def test_similarity_is_equation_1(kind: str) -> None:
     ranking = Ranking(views, labels, kind)
     rows = np.arange(30)
     for view, x in views.items():
-        s = ranking.similarity(view, rows[:, None], rows[None, :])
-        assert s.min() >= 0 and s.max() <= 1 + 1e-12
+        s = ranking.similarities(rows)[view]
+        assert s.min() >= 0 and s.max() <= 1 + 1e-6
         for i in range(30):
             for j in range(30):
                 s1 = max(0.0, cosine(x[i], x[j])) if kind == "clipped" else (1 + cosine(x[i], x[j])) / 2
                 both = labels[i].any() and labels[j].any()
                 expected = s1 * np.exp(cosine(labels[i], labels[j]) - s1) if both else s1
-                assert s[i, j] == pytest.approx(expected, abs=1e-9)
-        pairs = ranking.similarity(view, rows[:, None], rows[::-1][:, None])
-        np.testing.assert_allclose(pairs[:, 0], s[rows, rows[::-1]])
+                assert s[i, j] == pytest.approx(expected, abs=1e-6)
+        some = rows[::-3]
+        np.testing.assert_allclose(ranking.similarities(some)[view], s[np.ix_(some, some)], atol=1e-6)
 
 
 def test_shared_labels_are_counted() -> None:
     views, labels = some_items()
-    s = Ranking(views, labels, "shared labels").similarity("a", np.arange(30)[:, None], np.arange(30)[None, :])
-    np.testing.assert_allclose(s, labels @ labels.T / labels.sum(axis=1).max())
+    s = Ranking(views, labels, "shared labels").similarities(np.arange(30))["a"]
+    np.testing.assert_allclose(s, labels @ labels.T / labels.sum(axis=1).max(), rtol=1e-6)
+
+
+def bins_of(s: F64, out: NDArray[np.bool_], n_bins: int) -> list[dict[int, int]]:
+    """Slow twin: the bin of every ranked item in every query's list, equal parts of the range of s."""
+    found = []
+    for q in range(len(s)):
+        ranked = [i for i in range(len(s)) if not out[q, i]]
+        high, low = max(s[q, i] for i in ranked), min(s[q, i] for i in ranked)
+        width = (high - low) / n_bins
+        found.append({i: min(n_bins - 1, int((high - s[q, i]) / width)) for i in ranked})
+    return found
 
 
 def test_triplets_come_from_three_bins_of_the_ranking_list() -> None:
     views, labels = some_items(31)
     labels[:, 0] = 1  # all labelled
     ranking = Ranking(views, labels, "shifted")
-    rng, queries, everything = np.random.default_rng(0), np.arange(31), np.arange(31)
-    own = {m: ranking.similarity(m, everything[:, None], everything[None, :]) for m in views}
+    rng, rows = np.random.default_rng(0), np.random.default_rng(1).permutation(31)
+    own = ranking.similarities(rows)
     mean = (own["a"] + own["b"]) / 2
-    seen = np.zeros((5, 5), dtype=bool)
-    for _ in range(40):
-        picks, order, weights = ranking.triplets(queries, 5, rng)
-        for q in queries:
-            ranks = [i for i in np.argsort(-mean[q], kind="stable") if i != q]
-            bins = [ranks.index(i) // 6 for i in picks[q]]
-            assert bins[0] < bins[1] < bins[2]  # most similar first
-            seen[bins[0], bins[1]] = seen[bins[1], bins[2]] = True
-            for p, (i, j) in enumerate(PAIRS):
-                first, second = picks[q, i], picks[q, j]
-                assert order[q, p] == (mean[q, first] > mean[q, second])
-                for (a, b), weight in weights.items():
-                    assert weight[q, p] == pytest.approx(1 - (own[a] + own[b])[first, second] / 2, abs=1e-6)
-    assert seen[np.triu_indices(5, 1)].sum() >= 9  # all but the pair that leaves no third bin
+    bins = bins_of(mean, np.eye(31, dtype=bool), 5)
+    drawn: list[set[int]] = [set() for _ in rows]
+    for _ in range(30):
+        picks, order = ranking.triplets(rows, own, 5, 4, rng)
+        assert picks.shape == order.shape == (31, 4, 3)
+        for q, draw, p in np.argwhere(order):
+            i, j = (picks[q, draw, side] for side in PAIRS[p])
+            assert q not in (i, j) and bins[q][i] < bins[q][j] and mean[q, i] > mean[q, j]
+            drawn[q] |= {int(i), int(j)}
+        full = np.array([len(set(places.values())) >= 3 for places in bins])
+        assert order[full].all()  # three bins with items make three triplets
+    assert all(drawn[q] == set(bins[q]) for q in range(31))  # every item gets its turn
 
 
-def test_ties_make_no_triplets() -> None:
+def test_weights_are_those_of_the_two_items() -> None:
     views, labels = some_items()
-    _, order, _ = Ranking(views, 0 * labels, "shared labels").triplets(np.arange(30), 5, np.random.default_rng(0))
-    assert not order.any()
+    ranking = Ranking(views, labels, "shifted")
+    own, rng = ranking.similarities(np.arange(30)), np.random.default_rng(0)
+    picks, order = ranking.triplets(np.arange(30), own, 5, 4, rng)
+    for weighted in (True, False):
+        found = rdcmh.weights(own, picks, order, weighted)
+        for (a, b), weight in found.items():
+            for q, draw, p in np.ndindex(30, 4, 3):
+                i, j = (picks[q, draw, side] for side in PAIRS[p])
+                expected = 1 - (own[a] + own[b])[i, j] / 2 if weighted else 1.0
+                assert float(weight[q, draw, p]) == pytest.approx(order[q, draw, p] * expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["shifted", "shared labels"])
+def test_ties_and_empty_bins_make_no_triplets(kind: str) -> None:
+    views, labels = some_items()
+    rows, rng = np.arange(30), np.random.default_rng(0)
+    ranking = Ranking({m: np.ones_like(x) for m, x in views.items()}, 0 * labels, kind)
+    assert not ranking.triplets(rows, ranking.similarities(rows), 5, 4, rng)[1].any()
+    two = np.repeat(np.eye(2), 15, axis=0)  # two bins with items: one triplet a draw
+    ranking = Ranking({m: np.ones_like(x) for m, x in views.items()}, two, kind)
+    picks, order = ranking.triplets(rows, ranking.similarities(rows), 5, 4, rng)
+    assert (order.sum(axis=2) == 1).all()
+    for q, draw, p in np.argwhere(order):
+        i, j = (picks[q, draw, side] for side in PAIRS[p])
+        assert i // 15 == q // 15 != j // 15
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.25])
@@ -86,27 +118,28 @@ def test_ranking_loss_is_its_definition(margin: float) -> None:
     import torch
 
     rng = np.random.default_rng(0)
-    K, b = 8, 5
-    F = {m: rng.uniform(-1, 1, (b, 4, K)) for m in ("x", "y")}
-    weights = {(a, c): rng.random((b, 3)) for a in F for c in F}
+    K, b, draws = 8, 5, 2
+    F = {m: rng.uniform(-1, 1, (b, K)) for m in ("x", "y")}
+    picks = rng.integers(b, size=(b, draws, 3))
+    weights = {(a, c): rng.random((b, draws, 3)) * (rng.random((b, draws, 3)) < 0.7) for a in F for c in F}
     expected = 0.0
     for (a, c), weight in weights.items():
-        for q in range(b):
-            for p, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
-                d = [(K - F[a][q, 0] @ F[c][q, 1 + t]) / 2 for t in (i, j)]
-                expected += weight[q, p] * max(0.0, d[0] - d[1] + margin * K) / K / (3 * b)
+        for q, draw, p in np.ndindex(weight.shape):
+            i, j = (picks[q, draw, side] for side in [(0, 1), (0, 2), (1, 2)][p])
+            d = [(K - F[a][q] @ F[c][item]) / 2 for item in (i, j)]
+            expected += weight[q, draw, p] * max(0.0, d[0] - d[1] + margin * K) / K / np.count_nonzero(weight)
     tensors = {m: torch.from_numpy(x) for m, x in F.items()}
-    found = rdcmh.ranking_loss(tensors, {pair: torch.from_numpy(w) for pair, w in weights.items()}, margin)
-    assert float(found) == pytest.approx(expected)
+    wanted = {pair: torch.from_numpy(w) for pair, w in weights.items()}
+    assert float(rdcmh.ranking_loss(tensors, torch.from_numpy(picks), wanted, margin)) == pytest.approx(expected)
 
 
 def test_without_margin_equal_codes_are_an_optimum_and_with_it_not() -> None:
     import torch
 
-    F = {m: torch.ones(6, 4, 8) for m in ("x", "y")}
-    weights = {(a, b): torch.ones(6, 3) for a in F for b in F}
-    assert float(rdcmh.ranking_loss(F, weights, 0.0)) == 0.0
-    assert float(rdcmh.ranking_loss(F, weights, 0.25)) == pytest.approx(4 * 0.25)
+    F = {m: torch.ones(6, 8) for m in ("x", "y")}
+    picks, weights = torch.zeros(6, 2, 3, dtype=torch.int64), {(a, b): torch.ones(6, 2, 3) for a in F for b in F}
+    assert float(rdcmh.ranking_loss(F, picks, weights, 0.0)) == 0.0
+    assert float(rdcmh.ranking_loss(F, picks, weights, 0.25)) == pytest.approx(4 * 0.25)
 
 
 def test_quantisation_loss_is_its_definition() -> None:
@@ -186,11 +219,17 @@ def test_some_labels_of_an_item_may_be_missing() -> None:
 
 def test_queries_with_labels_rank_items_with_labels() -> None:
     views, labels = some_items()
-    ranking = Ranking(views, labels, "shifted")
+    ranking, rows, rng = Ranking(views, labels, "shifted"), np.arange(30), np.random.default_rng(0)
+    own, known = ranking.similarities(rows), ranking.known
+    out = ranking.left_out(rows, 5)
+    np.testing.assert_array_equal(out, np.eye(30, dtype=bool) | (known[:, None] & ~known[None, :]))
+    bins = bins_of((own["a"] + own["b"]) / 2, out, 5)
     for _ in range(20):
-        picks, _, _ = ranking.triplets(np.arange(30), 5, np.random.default_rng(0))
-        assert ranking.known[picks[ranking.known]].all()
-        assert not ranking.known[picks[~ranking.known]].all()
+        picks, order = ranking.triplets(rows, own, 5, 4, rng)
+        for q, draw, p in np.argwhere(order):
+            assert all(int(picks[q, draw, side]) in bins[q] for side in PAIRS[p])
+    few = np.flatnonzero(~known).tolist() + np.flatnonzero(known)[:5].tolist()
+    np.testing.assert_array_equal(ranking.left_out(np.array(few), 5), np.eye(len(few), dtype=bool))  # too few to rank
 
 
 def test_unlabelled_items_take_part() -> None:
@@ -219,8 +258,7 @@ def test_codes_do_not_collapse(labelled: float) -> None:
         assert balance.mean() < 0.4 and balance.max() < 0.9
 
 
-def test_three_views_and_many_items_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rdcmh, "CANDIDATES", 50)
+def test_three_views_work() -> None:
     data = planted("three_views", 400, 0)
     hasher = RDCMH(n_bits=16, **QUICK, epochs=15).fit(data.part("train"), data.part_labels("train"))
     assert score(hasher, data, "tags", "image") > 0.3
@@ -250,6 +288,7 @@ def test_too_few_items_are_refused() -> None:
         ("n_bins", 2, ValueError),
         ("epochs", 0, ValueError),
         ("batch_size", 1.5, TypeError),
+        ("draws", 0, ValueError),
         ("learning_rate", 0.0, ValueError),
         ("margin", -1.0, ValueError),
         ("lam", float("nan"), ValueError),

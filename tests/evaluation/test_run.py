@@ -72,7 +72,7 @@ def test_a_cell_holds_what_the_system_scores(tmp_path: Path) -> None:
     same = {"system": "A2LH-K", "source": "Nuisance", "n_bits": 36, "seed": 0, "protocol": expected.protocol}
     found = [r for r in read_results(tmp_path) if r["cell"] == same | {"options": {}}]
     assert len(found) == 1 and found[0]["mean"] == expected.mean
-    assert set(found[0]["seconds"]) == {"fit", "encode", "measure"}
+    assert set(found[0]["seconds"]) == {"fit", "fit_cpu", "encode", "measure"}
     assert found[0]["system"] == "A2LH" and found[0]["parameters"]["kernel"] is False
 
 
@@ -126,3 +126,22 @@ def test_the_tables_of_the_benchmark() -> None:
     assert len(list(acqh.cells())) == 5 * 5 * 4 and {p.database_codes for p in acqh.protocols} == {"learned", "encoded"}
     assert len(list(cross.cells())) == 3 * 6 * 4 * 3 * 2
     assert cross.sources[2].options == {"fair": True, "n_train": 5000, "n_database": 20000}
+
+
+def test_parts_share_a_folder_and_no_fit(tmp_path: Path) -> None:
+    said = [list[str](), list[str]()]
+    for i in range(2):
+        run_table(TABLE, tmp_path, load=Shelf(), part=(i, 2), say=said[i].append)
+    cells = [{line.split(" s  ", 1)[1].rsplit(",", 1)[0] for line in part} for part in said]
+    assert len(cells[0]) == len(cells[1]) == 12 and not cells[0] & cells[1]
+    assert len(files(tmp_path)) == 1 + 48
+
+
+def test_a_system_may_learn_from_one_view(tmp_path: Path) -> None:
+    table = dataclasses.replace(TABLE, systems=("ITQ:text",), bits=(8,), seeds=1, protocols=(Protocol(cuts=(5,)),))
+    run_table(table, tmp_path, load=Shelf())
+    result = read_results(tmp_path)[0]
+    data = mh.datasets.planted("clusters", 60, 0)
+    hasher = make("ITQ", n_bits=8, random_state=0).fit({"text": data.part("train")["text"]})
+    expected = evaluate(hasher, data, Protocol(query_views=("text",), database_views=("text",), cuts=(5,)))
+    assert result["cell"]["system"] == "ITQ:text" and result["mean"]["AP"] == expected.mean["AP"]

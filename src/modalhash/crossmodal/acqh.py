@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from modalhash.hasher import Hasher, check_integer, check_real, present_rows
 from modalhash.quantized import F32, QuantizedCodes
-from modalhash.solvers import centred_product, ridge
+from modalhash.quantizers import Indices, co_occurrences, decode, nearest_words
+from modalhash.solvers import centred_product, ridge, row_product
 from modalhash.views import F64, Matrix, Views, blocks, check_encode_views, dense
 
-Indices = NDArray[np.uint8]
 State: TypeAlias = tuple[dict[str, F64], F64, F64, F64, Indices]
 Product: TypeAlias = Callable[[Matrix, F64, F64], F64]
 
@@ -146,13 +146,6 @@ class ACQH(Hasher):
         return outputs
 
 
-def row_product(matrix: Matrix, mean: F64, weights: F64) -> F64:
-    """(matrix - mean) @ weights as `centred_product`, but each row is rounded alike in any batch (no BLAS)."""
-    if isinstance(matrix, np.ndarray):
-        return np.asarray(np.einsum("nd,kd->nk", matrix - mean, np.ascontiguousarray(weights.T), optimize=False))
-    return centred_product(matrix, mean, weights)
-
-
 def column_means(matrix: Matrix, present: NDArray[np.bool_]) -> F64:
     """Means (d,) of the rows that have the view."""
     total = np.zeros(matrix.shape[1])
@@ -179,40 +172,6 @@ def combination_weights(overlap: F64, agreement: F64, present: NDArray[np.bool_]
     for row, has in zip(weights, patterns, strict=True):
         row[has] = np.linalg.lstsq(overlap[np.ix_(has, has)], agreement[has])[0]
     return np.asarray(weights[which.ravel()])
-
-
-def decode(C: F64, A: Indices) -> F64:
-    """CA: the sum of the chosen words, (rows, K), from codebooks (m, words, K) and indices (rows, m)."""
-    return np.asarray(sum(words[column] for words, column in zip(C, A.T, strict=True)))
-
-
-def nearest_words(C: F64, G: F64, T: F64, sweeps: int = 0) -> Indices:
-    """Indices (rows, m): codebook by codebook, the word j that minimises C_jᵀGC_j - 2C_jᵀ(T - G·sum so far) (Eq. 17).
-
-    C: (m, words, K); G: (K, K); T: (rows, K).  Each sweep then chooses every word again, given all the others.
-    """
-    A = np.zeros((len(T), len(C)), dtype=np.uint8)
-    GC = C @ G
-    lengths = np.sum(C * GC, axis=2)
-    for rows in blocks(len(T)):
-        left = T[rows].copy()  # T - G·(sum of the words chosen)
-        for again in range(1 + sweeps):
-            for j, words in enumerate(C):
-                if again:
-                    left += GC[j][A[rows, j]]
-                A[rows, j] = np.argmin(lengths[j] - 2.0 * left @ words.T, axis=1)
-                left -= GC[j][A[rows, j]]
-    return A
-
-
-def co_occurrences(columns: NDArray[np.intp], w: F64, size: int) -> F64:
-    """AAᵀ (size, size): how often two words are chosen together.
-
-    columns: (rows, m) the words that each row chooses, out of all codebooks; w: (rows,) how often a row occurs.
-    """
-    cells = columns[:, :, None] * size + columns[:, None, :]
-    counts = np.bincount(cells.ravel(), np.repeat(w, columns.shape[1] ** 2), minlength=size * size)
-    return np.asarray(counts.reshape(size, size), dtype=np.float64)
 
 
 class Problem:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 Rows = NDArray[np.int64]
+F32 = NDArray[np.float32]
 
-CANDIDATES = 2_000  # the most items that a query's list ranks
 PAIRS = tuple(combinations(range(3), 2))  # (i, j) among three items of falling similarity
 SIMILARITIES = ("clipped", "shifted", "shared labels")
 
@@ -44,23 +44,26 @@ class RDCMH(Hasher):
     |---|---|---|
     | F^a | outputs of view a's network, d - `hidden` - K, and tanh | n × K |
     | B | codes, sgn(Σ_a F^a) (Eq. 12) | n × K |
-    | s^aa | s1 from the feature cosine; with labels s1 exp(s2 - s1), s2 their cosine (Eq. 1) | batch × n |
-    | s^ab | the mean of s^aa and s^bb; for the order of a query's items the mean over all views | batch × n |
+    | s^aa | s1 from the feature cosine; with labels s1 exp(s2 - s1), s2 their cosine (Eq. 1) | b × b |
+    | s^ab | the mean of s^aa and s^bb; for the order of a query's items the mean over all views | b × b |
 
+    Every item of a batch of b is a query and ranks the others.  Its list is cut into `n_bins` bins, equal parts of
+    the range of s, and `draws` times one item is drawn from each of three bins: three triplets.
     A query with labels ranks the items with labels, one without ranks all by features; triplets of the latter count
     `feature_weight` times (1 in the text).  An item without labels (a row of NaN) and one that has none of them
     (a row of zeros) are alike, as in Eq. 1.  `similarity` says how a cosine becomes s1, see `Ranking`.
     `margin` is a share of K: 0.25 is K/4, 0 the text, whose optimum is that all codes are equal.  The printed λ = 1
     weighs a sum over items beside a sum over all triplets, which are far more; here it weighs means, and 0.01 is ours:
-    with 1 the signs of the first steps stay.  `batch_size` counts triplets, three a query.
+    with 1 the signs of the first steps stay.
     Views must be complete in training.  A view whose rows are all alike says nothing: its outputs are zero.
-    S is computed for the queries of a batch; memory is O(n (d + c + K + batch_size)).
+    S is computed in a batch; memory is O(n (d + c + K) + b (b + draws)).
     """
 
     margin: float = 0.25
     lam: float = 0.01
     feature_weight: float = 0.01
     n_bins: int = 5
+    draws: int = 16
     hidden: tuple[int, ...] = (512,)
     dropout: float = 0.2
     weighted: bool = True
@@ -76,7 +79,7 @@ class RDCMH(Hasher):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "draws"):
             check_integer(name, getattr(self, name), low=1)
         check_integer("n_bins", self.n_bins, low=3)
         for width in self.hidden:
@@ -134,19 +137,17 @@ class RDCMH(Hasher):
         lam = self.lam if self.joint else 0.0
 
         def loss(rows: Rows) -> dict[str, Tensor]:
-            picks, order, weights = ranking.triplets(rows, self.n_bins, rng)
-            order *= np.where(ranking.known[rows], 1.0, self.feature_weight)[:, None].astype(np.float32)
-            if not self.weighted:
-                weights = {pair: np.ones_like(values) for pair, values in weights.items()}
-            items = torch.from_numpy(np.column_stack([rows, picks]))  # q and one item of each of three bins
-            F = {m: net(inputs[m][items.ravel()]).view(*items.shape, -1) for m, net in networks.items()}
-            wanted = {pair: torch.from_numpy(values * order) for pair, values in weights.items()}
-            terms = {"ranking": ranking_loss(F, wanted, self.margin)}
+            own = ranking.similarities(rows)
+            picks, order = ranking.triplets(rows, own, self.n_bins, self.draws, rng)
+            order *= np.where(ranking.known[rows], 1.0, self.feature_weight)[:, None, None].astype(np.float32)
+            wanted = weights(own, picks, order, self.weighted)
+            F = {m: net(inputs[m][torch.from_numpy(rows)]) for m, net in networks.items()}
+            terms = {"ranking": ranking_loss(F, torch.from_numpy(picks), wanted, self.margin)}
             return terms | ({"quantisation": quantisation_loss(F, lam)} if lam else {})
 
         plan = Plan(
             epochs=self.epochs,
-            batch_size=max(2, self.batch_size // len(PAIRS)),  # queries
+            batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             title=f"{self.name} {self.n_bits} bits",
             verbose=self.verbose,
@@ -182,50 +183,62 @@ class Ranking:
 
     def __init__(self, inputs: Mapping[str, Floats], labels: F64, similarity: str) -> None:
         self.kind = similarity
-        self.features = {m: unit_rows(x) for m, x in inputs.items()}
-        if similarity == "shared labels":
-            self.labels = labels / np.sqrt(max(1.0, float(labels.sum(axis=1).max())))
-        else:
-            self.labels = unit_rows(labels)
+        self.features: dict[str, F32] = {m: unit_rows(x).astype(np.float32) for m, x in inputs.items()}
+        most = np.sqrt(max(1.0, float(labels.sum(axis=1).max())))
+        self.labels: F32 = (labels / most if similarity == "shared labels" else unit_rows(labels)).astype(np.float32)
         self.known: NDArray[np.bool_] = np.asarray(labels.any(axis=1))
 
-    def similarity(self, view: str, left: Rows, right: Rows) -> F64:
-        """s of a view between items `left` (b, 1) or (b, k) and `right`, of a shape that fits (numpy broadcasting)."""
-        s2 = products(self.labels, left, right)
+    def similarities(self, rows: Rows) -> dict[str, F32]:
+        """s of every view between the items of a batch, (b, b)."""
+        s2 = self.labels[rows] @ self.labels[rows].T
         if self.kind == "shared labels":
-            return s2
-        cosine = products(self.features[view], left, right)
-        s1 = np.clip(cosine, 0.0, 1.0) if self.kind == "clipped" else np.clip((1.0 + cosine) / 2.0, 0.0, 1.0)
-        return np.where(self.known[left] & self.known[right], s1 * np.exp(s2 - s1), s1)  # Eq. 1
+            return dict.fromkeys(self.features, s2)
+        both, found = np.outer(self.known[rows], self.known[rows]), {}
+        for m, x in self.features.items():
+            cosine = x[rows] @ x[rows].T
+            s1 = np.clip(cosine if self.kind == "clipped" else (1.0 + cosine) / 2.0, 0.0, 1.0)
+            found[m] = np.where(both, s1 * np.exp(s2 - s1), s1)  # Eq. 1
+        return found
 
     def triplets(
-        self, queries: Rows, n_bins: int, rng: np.random.Generator
-    ) -> tuple[Rows, NDArray[np.float32], dict[tuple[str, str], NDArray[np.float32]]]:
-        """For every query (b,) one item of each of three bins of its ranking list, most similar first: (b, 3).
+        self, rows: Rows, own: Mapping[str, F32], n_bins: int, draws: int, rng: np.random.Generator
+    ) -> tuple[Rows, F32]:
+        """Items of three bins of every query's list, most similar first, `draws` times: positions (b, draws, 3).
 
-        The three make three triplets (q, i, j), in the order of PAIRS.  Also returned: (b, 3), 1 where s_qi > s_qj
-        and 0 for ties, and the weights 1 - s_ij of every pair of views, (b, 3).
-        The list ranks at most CANDIDATES random items other than the query.  A labelled query ranks labelled items
-        only (if there are as many as bins): s with and s without labels are not on one scale.
+        The three make three triplets (q, i, j), in the order of PAIRS.  Also returned: (b, draws, 3), 1 where
+        s_qi > s_qj and 0 for ties and bins without items.  s is the mean of `own` over the views.
+        Every item of the batch is a query and ranks the others; a labelled one ranks labelled items only (if there
+        are as many as bins): s with and without labels are not on one scale.
         """
-        n = len(self.known)
-        candidates = rng.permutation(n)[: CANDIDATES + 1]
-        views = list(self.features)
-        s = sum((self.similarity(m, queries[:, None], candidates[None, :]) for m in views), np.zeros(1)) / len(views)
-        left_out = candidates[None, :] == queries[:, None]
-        if self.known[candidates].sum() > n_bins:
-            left_out |= self.known[queries][:, None] & ~self.known[candidates][None, :]
-        s[left_out] = -1.0  # last, and cut off
-        ranks = np.argsort(-s, axis=1, kind="stable")  # candidates come in random order, and so do ties
-        edges = (~left_out).sum(axis=1)[:, None] * np.arange(n_bins + 1) // n_bins
-        bins = np.sort(np.argsort(rng.random((len(queries), n_bins)), axis=1)[:, :3], axis=1)
-        places = rng.integers(np.take_along_axis(edges, bins, axis=1), np.take_along_axis(edges, bins + 1, axis=1))
-        chosen = np.take_along_axis(ranks, places, axis=1)
-        found, picks = np.take_along_axis(s, chosen, axis=1), candidates[chosen]
+        s = np.mean(list(own.values()), axis=0)
+        level = levels(s, self.left_out(rows, n_bins), n_bins)
+        counts = (level[:, :, None] == np.arange(n_bins)).sum(axis=1)
+        starts = np.cumsum(counts, axis=1) - counts
+        keys = rng.random((len(rows), draws, n_bins), dtype=np.float32) + (counts == 0)[:, None, :]  # empty bins last
+        bins = np.sort(np.argsort(keys, axis=2)[:, :, :3], axis=2).reshape(len(rows), -1)
+        sizes = np.take_along_axis(counts, bins, axis=1)
+        places = np.take_along_axis(starts, bins, axis=1) + (rng.random(bins.shape) * sizes).astype(np.int64)
+        ranks = np.argsort(level, axis=1, kind="stable")
+        picks = np.take_along_axis(ranks, np.minimum(places, len(rows) - 1), axis=1)
+        found = np.where(sizes > 0, np.take_along_axis(s, picks, axis=1), np.nan).reshape(-1, draws, 3)
         first, second = np.array(PAIRS).T
-        own = {m: self.similarity(m, picks[:, first], picks[:, second]) for m in views}
-        weights = {(a, b): (1.0 - (own[a] + own[b]) / 2.0).astype(np.float32) for a in views for b in views}
-        return picks, (found[:, first] > found[:, second]).astype(np.float32), weights
+        return picks.reshape(found.shape), (found[:, :, first] > found[:, :, second]).astype(np.float32)
+
+    def left_out(self, rows: Rows, n_bins: int) -> NDArray[np.bool_]:
+        """Which items of a batch a query does not rank, (b, b): itself, and items without labels if it has some."""
+        known, itself = self.known[rows], np.eye(len(rows), dtype=bool)
+        return itself | (known[:, None] & ~known[None, :]) if known.sum() > n_bins else itself
+
+
+def levels(s: F32, left_out: NDArray[np.bool_], n_bins: int) -> Rows:
+    """The bin of every item in the list of every query, (b, b): equal parts of the range of s, 0 the most similar.
+
+    Items left out get `n_bins`.
+    """
+    low = np.where(left_out, np.inf, s).min(axis=1)[:, None]
+    high = np.where(left_out, -np.inf, s).max(axis=1)[:, None]
+    share = (high - s) / np.maximum(high - low, 1e-9)
+    return np.where(left_out, n_bins, np.clip((n_bins * share).astype(np.int64), 0, n_bins - 1))
 
 
 def unit_rows(rows: Floats) -> Floats:
@@ -234,25 +247,33 @@ def unit_rows(rows: Floats) -> Floats:
     return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
 
 
-def products(rows: Floats, left: Rows, right: Rows) -> F64:
-    """Inner products of rows[left] and rows[right]: one matrix product for (b, 1) and (1, c), else pair by pair."""
-    if left.shape[1] == 1 and right.shape[0] == 1:
-        return np.asarray(rows[left[:, 0]] @ rows[right[0]].T, dtype=np.float64)
-    return np.asarray(np.sum(rows[left] * rows[right], axis=-1), dtype=np.float64)
+def weights(own: Mapping[str, F32], picks: Rows, order: F32, weighted: bool) -> dict[tuple[str, str], Tensor]:
+    """The weights of the triplets for every pair of views, (b, draws, 3): 1 - s_ij of the two items, or 1."""
+    import torch
+
+    first, second = np.array(PAIRS).T
+    i, j = picks[:, :, first], picks[:, :, second]
+    far = {m: 1.0 - s[i, j] if weighted else np.ones(i.shape, dtype=np.float32) for m, s in own.items()}
+    return {(a, b): torch.from_numpy((order * (far[a] + far[b]) / 2.0).astype(np.float32)) for a in own for b in own}
 
 
-def ranking_loss(F: Mapping[str, Tensor], weights: Mapping[tuple[str, str], Tensor], margin: float) -> Tensor:
+def ranking_loss(
+    F: Mapping[str, Tensor], picks: Tensor, weights: Mapping[tuple[str, str], Tensor], margin: float
+) -> Tensor:
     """Mean over triplets of Σ_{a,b} w_ij [d(a_q, b_i) - d(a_q, b_j) + margin K]₊ / K (Eq. 3-5, corrected).
 
-    F: view -> (b, 4, K), the query and its three items; weights: pair of views -> (b, 3), in the order of PAIRS.
+    F: view -> (b, K); picks: (b, draws, 3), positions in the batch; weights: pair of views -> (b, draws, 3), in the
+    order of PAIRS, 0 for what is no triplet and does not count.
     """
     import torch
 
+    first, second = [list(side) for side in zip(*PAIRS, strict=True)]
     total = torch.zeros(())
     for (a, b), weight in weights.items():
-        distances = (1.0 - (F[a][:, :1] * F[b][:, 1:]).mean(dim=2)) / 2.0  # d / K of the query to the three items
-        for p, (i, j) in enumerate(PAIRS):
-            total = total + (weight[:, p] * torch.relu(distances[:, i] - distances[:, j] + margin)).mean() / len(PAIRS)
+        distances = (1.0 - F[a] @ F[b].T / F[a].shape[1]) / 2.0
+        chosen = distances.gather(1, picks.flatten(1)).view(picks.shape)
+        violation = torch.relu(chosen[:, :, first] - chosen[:, :, second] + margin)
+        total = total + (weight * violation).sum() / (weight > 0).sum().clamp(min=1)
     return total
 
 

@@ -21,13 +21,15 @@ def planted(kind: str, n: int = 400, seed: int = 0) -> Dataset:
     `rings`: each view shows its classes as rings around one centre; linear maps of a view cannot tell them apart.
     `multilabel`: items carry one to three of eight labels, each a direction in both views, beside a shared nuisance.
     `three_views`: as `nuisance`, with three views of different widths.
+    `social`: a picture with strong nuisance (view `image`), and 0/1 tags that tell the class (view `tags`): half of its
+    own words, now and then another, and three rows in ten are those of other items.
     n >= 20 items, a quarter of them queries.  Raises ValueError for an unknown kind.
     """
     check_integer("n", n, low=20)
     check_integer("seed", seed, low=0)
     if kind not in KINDS:
         raise ValueError(f"unknown planted problem {kind!r}; known: {', '.join(KINDS)}")
-    rng = np.random.default_rng([seed, n, sorted(KINDS).index(kind)])
+    rng = np.random.default_rng([seed, n, list(KINDS).index(kind)])
     views, labels = KINDS[kind](n, rng)
     split = random_split(n, query=0.25, validation=0.1, seed=seed)
     return Dataset(name=f"planted-{kind}", views=views, labels=labels, split=split)
@@ -86,10 +88,22 @@ def _three_views(n: int, rng: np.random.Generator) -> tuple[dict[str, NDArray[np
     return _nuisance(n, rng, widths=(40, 30, 35))
 
 
+def _social(n: int, rng: np.random.Generator) -> tuple[dict[str, NDArray[np.float32]], F64]:
+    labels = _classes(n, 8, rng)
+    hidden = np.hstack([2.0 * labels @ rng.standard_normal((8, 8)), 4.0 * rng.standard_normal((n, 12))])
+    image = _view(hidden, 60, 0.1, rng)
+    own = rng.random((8, 40)) < 0.15
+    tags = (rng.random((n, 40)) < 0.5 * (labels @ own) + 0.03).astype(np.float32)
+    strangers = np.flatnonzero(rng.random(n) < 0.3)
+    tags[strangers] = tags[rng.permutation(strangers)]
+    return {"image": image, "tags": tags}, labels
+
+
 KINDS: dict[str, Callable[[int, np.random.Generator], tuple[dict[str, NDArray[np.float32]], F64]]] = {
-    "clusters": _clusters,
+    "clusters": _clusters,  # the order seeds the data: a new kind goes to the end
+    "multilabel": _multilabel,
     "nuisance": _nuisance,
     "rings": _rings,
-    "multilabel": _multilabel,
     "three_views": _three_views,
+    "social": _social,
 }

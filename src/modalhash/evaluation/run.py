@@ -31,6 +31,7 @@ class Fitted:
 
     hasher: Hasher | None
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     warned: tuple[str, ...] = ()
     refused: str = ""
 
@@ -88,7 +89,8 @@ class Runner:
         search = prepare(hasher, data, cell.protocol)
         encoded = time.perf_counter()
         result = measure(search, cell.protocol)
-        seconds = {"fit": fitted.seconds, "encode": encoded - started, "measure": time.perf_counter() - encoded}
+        seconds = {"fit": fitted.seconds, "fit_cpu": fitted.cpu_seconds}
+        seconds |= {"encode": encoded - started, "measure": time.perf_counter() - encoded}
         content = record(hasher, data, cell.protocol, result, seconds, cell.seed, facts)
         left_out = {"queries_left_out": search.queries_left_out, "items_left_out": search.items_left_out}
         return content | left_out | {"warnings": list(fitted.warned)}
@@ -96,21 +98,24 @@ class Runner:
 
 def fit(cell: Cell, data: Dataset) -> Fitted:
     """Fit the system of a cell; a ValueError (more bits than columns, no labels …) becomes the reason of a refusal."""
-    hasher = make(cell.system, n_bits=cell.n_bits, random_state=cell.seed)
+    system, _, view = cell.system.partition(":")
+    hasher = make(system, n_bits=cell.n_bits, random_state=cell.seed)
     views, labels = data.part("train"), data.part_labels("train") if hasher.needs_labels else None
+    if view:
+        views = {view: views[view]}
     if not hasher.fits_missing_views:  # such a system learns from the items that have every view
         complete = np.all([~missing(matrix) for matrix in views.values()], axis=0)
         views = {name: matrix[complete] for name, matrix in views.items()}
         labels = None if labels is None else labels[complete]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         try:
             hasher.fit(views, labels)
         except ValueError as error:
             return Fitted(None, refused=str(error))
-        seconds = time.perf_counter() - started
-    return Fitted(hasher, seconds, tuple(dict.fromkeys(str(warning.message) for warning in caught)))
+        seconds, worked = time.perf_counter() - started, time.process_time() - worked
+    return Fitted(hasher, seconds, worked, tuple(dict.fromkeys(str(warning.message) for warning in caught)))
 
 
 def run_table(
@@ -118,6 +123,7 @@ def run_table(
     folder: Path,
     *,
     budget_seconds: float | None = None,
+    part: tuple[int, int] = (0, 1),
     load: Loader = load_dataset,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -125,13 +131,16 @@ def run_table(
 
     Cells run row by row, in a row length by length, for a length seed by seed; a cell that has begun is finished.  Once
     `budget_seconds` have passed, the cells that are left are cut: rows, then lengths, then seeds.  What was cut, and
-    data that is not here, is said and recorded.  Returns the content of `table.json`.
+    data that is not here, is said and recorded.  part: (i, of) runs every of-th fit only, from the i-th, so that
+    several processes can share a folder.  Returns the content of `table.json`.
     """
     runner = Runner(folder, load)
     started = time.perf_counter()
     cut: list[str] = []
     absent: dict[str, str] = {}
-    for cell in table.cells():
+    fits = list(dict.fromkeys(cell.fit_key for cell in table.cells()))
+    own = set(fits[part[0] :: part[1]])
+    for cell in (cell for cell in table.cells() if cell.fit_key in own):
         if cell.source.title in absent or runner.path(cell).exists():
             continue
         if budget_seconds is not None and time.perf_counter() - started >= budget_seconds:

@@ -103,6 +103,48 @@ def both_ways(**fields: Any) -> tuple[Protocol, Protocol]:
     )
 
 
+def same_view(**fields: Any) -> tuple[Protocol, Protocol]:
+    """The protocols image → image and text → text."""
+    return (
+        Protocol(query_views=("image",), database_views=("image",), **fields),
+        Protocol(query_views=("text",), database_views=("text",), **fields),
+    )
+
+
+def to_all_views(**fields: Any) -> tuple[Protocol, Protocol]:
+    """The protocols image → all views and text → all views: the database holds fused codes."""
+    return Protocol(query_views=("image",), **fields), Protocol(query_views=("text",), **fields)
+
+
+CLIPART = Source(name="clipart", options={"fair": True}, label="Clipart (label words removed)")
+FASHION = Source(
+    name="fashion",
+    options={"fair": True, "n_train": 5000, "n_database": 20000},
+    label="Fashion (label words removed)",
+)
+DEEP = ("A2LH", "HMAH", "RDCMH", "CCAITQ", "DCSH", "CIRH")  # supervised with the best closed form, then unsupervised
+DEEP_VARIANTS = (
+    *("A2LH", "A2LH-K", "A2LH-M", "A2LH-B", "HMAH", *(f"HMAH-{i}" for i in range(1, 7))),
+    *("RDCMH", "RDCMH-NW", "RDCMH-ND", "RDCMH-NS", "RDCMH-NJ", "CCAITQ"),
+    *("DCSH", "DCSH-L", "DCSH-independent", "DCSH-unrotated", "DCSH-k_a=0", "DCSH-unscaled"),
+    *("CIRH", "CIRH-ACR", "CIRH-ISR", "CIRH-CSA", "CIRH-MCGC", "CIRH-GCN", "CIRH-FUN", "CIRH-Sigmoid"),
+)
+FUSED = ("SMHOQA", "A2LH", "UMHOQA", "ITQ")
+DIGIT_VIEWS = ("fac", "fou", "kar", "mor", "pix", "zer")
+FUSED_VARIANTS = (
+    *("SMHOQA", *(f"SMHOQA-{name}" for name in ("img", "txt", "con", "I", "II", "III", "IV"))),
+    *("UMHOQA", *(f"UMHOQA-{name}" for name in ("img", "txt", "con", "I", "II"))),
+    *("BSTH", *(f"BSTH-{name}" for name in ("T", "I", "FMLP", "SH", "NC", "PMLP", "SHARE"))),
+)
+TAGGED = Source(
+    name="clipart", options={"fair": True, "views": ("image", "tags")}, label="Clipart, user tags (label words removed)"
+)
+SOCIAL_VARIANTS = (
+    *("DSTDH", *(f"DSTDH-{name}" for name in ("L", "D", "I", "NT", "T", "R"))),
+    *("LAGNH", *(f"LAGNH-{name}" for name in ("no-aux", "no-att", "only-Sv", "only-Sa"))),
+    *(f"LAGNH-recons-{name}" for name in ("ZTZ", "feat", "S", "Sv")),
+)
+
 TABLES = {
     "emoji": Table(
         title="Search across pictures and words on the shipped pack",
@@ -125,16 +167,84 @@ TABLES = {
         title="Cross-modal search: mAP over the full ranking, encoded database codes",
         sources=(
             Source(name="wiki", label="Wiki"),
-            Source(name="clipart", options={"fair": True}, label="Clipart (label words removed)"),
-            Source(
-                name="fashion",
-                options={"fair": True, "n_train": 5000, "n_database": 20000},
-                label="Fashion (label words removed)",
-            ),
+            CLIPART,
+            FASHION,
         ),
         systems=("A2LH", "ACQH", "CCAITQ", "ITQ", "PCASign", "LSH"),
         bits=(16, 32, 64, 128),
         seeds=3,
         protocols=both_ways(),
+    ),
+    "deep": Table(
+        title="Deep systems across views: mAP over the full ranking, encoded database codes",
+        sources=(CLIPART,),
+        systems=DEEP,
+        bits=(16, 32, 64, 128),
+        seeds=3,
+        protocols=(*both_ways(), *same_view(), *to_all_views()),
+    ),
+    "deep-fashion": Table(
+        title="Deep systems across views, 5,000 training items: mAP over the full ranking, encoded database codes",
+        sources=(FASHION,),
+        systems=DEEP,
+        bits=(32, 64),
+        seeds=1,
+        protocols=(*both_ways(), *same_view(), *to_all_views()),
+    ),
+    "deep-variants": Table(
+        title="Variants of the cross-modal systems: mAP over the full ranking, encoded database codes",
+        sources=(CLIPART,),
+        systems=DEEP_VARIANTS,
+        bits=(32,),
+        seeds=3,
+        protocols=(*both_ways(), *to_all_views()),
+    ),
+    "fused-digits": Table(
+        title="Fused codes of six views of digits: mAP over the full ranking, all views against all views",
+        sources=(Source(name="uci_mfeat", label="UCI multiple features"),),
+        systems=(*FUSED, *(f"{name}:{view}" for name in ("SMHOQA", "ITQ") for view in DIGIT_VIEWS), "BSTH"),
+        bits=(16, 32, 64, 128),
+        seeds=3,
+        protocols=(Protocol(),),
+    ),
+    "fused-clipart": Table(
+        title="Fused codes of pictures and words: mAP over the full ranking, all views against all views",
+        sources=(CLIPART,),
+        systems=(*FUSED, *(f"{name}:{view}" for name in ("SMHOQA", "ITQ") for view in ("image", "text")), "BSTH"),
+        bits=(16, 32, 64, 128),
+        seeds=3,
+        protocols=(Protocol(),),
+    ),
+    "fused-fashion": Table(
+        title="Fused codes, 5,000 training items: mAP over the full ranking, all views against all views",
+        sources=(FASHION,),
+        systems=(*FUSED, *(f"{name}:{view}" for name in ("SMHOQA", "ITQ") for view in ("image", "text")), "BSTH"),
+        bits=(32, 64),
+        seeds=3,
+        protocols=(Protocol(),),
+    ),
+    "fused-variants": Table(
+        title="Variants of the fused systems: mAP over the full ranking, all views against all views",
+        sources=(CLIPART,),
+        systems=FUSED_VARIANTS,
+        bits=(32,),
+        seeds=3,
+        protocols=(Protocol(),),
+    ),
+    "social": Table(
+        title="Social images, learned with user tags, queried by picture: mAP over the full ranking, image → image",
+        sources=(TAGGED,),
+        systems=("DSTDH", "LAGNH", "ITQ:image", "PCASign:image", "LSH:image"),
+        bits=(16, 32, 64, 128),
+        seeds=3,
+        protocols=(Protocol(query_views=("image",), database_views=("image",)),),
+    ),
+    "social-variants": Table(
+        title="Variants of the social systems: mAP over the full ranking, image → image",
+        sources=(TAGGED,),
+        systems=SOCIAL_VARIANTS,
+        bits=(32,),
+        seeds=3,
+        protocols=(Protocol(query_views=("image",), database_views=("image",)),),
     ),
 }

@@ -1,0 +1,1 @@
+"""Fused codes: all views of an item in one code."""

@@ -1,0 +1,1 @@
+"""Social images: learned from pictures with tags, encoded from the picture."""
