@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
+    from modalhash.recommend.mdcf import MDCF as MDCF
     from modalhash.social.dstdh import DSTDH as DSTDH
     from modalhash.social.lagnh import LAGNH as LAGNH
 
@@ -54,6 +55,7 @@ _NAMES = {
     "Index": "index",
     "LAGNH": "social.lagnh",
     "LSH": "baselines.lsh",
+    "MDCF": "recommend.mdcf",
     "PCASign": "baselines.pca_sign",
     "QuantizedCodes": "quantized",
     "RDCMH": "crossmodal.rdcmh",

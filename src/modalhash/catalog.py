@@ -6,10 +6,13 @@ import os
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modalhash.folders import read_json
 from modalhash.hasher import MODEL, Hasher
+
+if TYPE_CHECKING:
+    from modalhash.recommend.recommender import Recommender
 
 SYSTEMS = {
     "ACQH": "crossmodal.acqh",
@@ -29,6 +32,7 @@ SYSTEMS = {
     "CCAITQ": "baselines.cca_itq",
     "SignEmbedding": "baselines.sign_embedding",
 }
+RECOMMENDERS = {"MDCF": "recommend.mdcf"}
 
 
 def module_of(name: str) -> ModuleType:
@@ -36,6 +40,15 @@ def module_of(name: str) -> ModuleType:
     if name not in SYSTEMS:
         raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)}")
     return import_module(f"modalhash.{SYSTEMS[name]}")
+
+
+def recommender(name: str) -> type[Recommender]:
+    """The class of a recommender by its public name; ValueError lists the known names."""
+    if name not in RECOMMENDERS:
+        raise ValueError(f"unknown recommender {name!r}; known: {', '.join(RECOMMENDERS)}")
+    found = getattr(import_module(f"modalhash.{RECOMMENDERS[name]}"), name)
+    assert isinstance(found, type)
+    return found
 
 
 def system(name: str) -> type[Hasher]:
@@ -54,9 +67,11 @@ def make(name: str, **params: Any) -> Hasher:
     raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)} (and their variants)")
 
 
-def load(folder: str | os.PathLike[str]) -> Hasher:
-    """Read a fitted model of any system from its folder; FileNotFoundError or ValueError name the file."""
+def load(folder: str | os.PathLike[str]) -> Any:
+    """Read a fitted Hasher or Recommender from its folder; FileNotFoundError or ValueError name the file."""
     header = read_json(Path(folder) / MODEL)
+    if header.get("class") in list(RECOMMENDERS):
+        return recommender(header["class"]).load(folder)
     if header.get("class") not in list(SYSTEMS):
         raise ValueError(f"{Path(folder) / MODEL}: holds a model of an unknown class {header.get('class')!r}")
     return system(header["class"]).load(folder)

@@ -100,13 +100,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_state(folder: Path, name: str, header: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Write `state` as `name` (JSON values) and arrays.safetensors (arrays, dicts of arrays, codes)."""
+    """Write `state` as `name` (JSON values) and arrays.safetensors (arrays, texts, dicts of arrays, codes)."""
     from safetensors.numpy import save_file
 
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     plain: dict[str, Any] = {}
     for key, value in state.items():
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "U":  # texts as code points, padded with zeros
+            arrays[f"{key}/letters"] = np.ascontiguousarray(value).view(np.uint32).reshape(len(value), -1)
+            plain[key] = {"texts": value.dtype.str}
+        elif isinstance(value, np.ndarray):
             arrays[key] = value
         elif isinstance(value, BinaryCodes):
             arrays[f"{key}/packed"] = value.packed
@@ -149,6 +152,8 @@ def _revive(key: str, value: Mapping[str, Any], arrays: Mapping[str, np.ndarray[
         return QuantizedCodes(arrays[f"{key}/indices"], arrays[f"{key}/codebooks"], value["score"])
     if "codes" in value:
         return BinaryCodes(arrays[f"{key}/packed"], value["n_bits"])
+    if "texts" in value:
+        return arrays[f"{key}/letters"].view(value["texts"]).ravel()
     if "arrays" in value:
         return {part: arrays[f"{key}/{part}"] for part in value["arrays"]}
     return value["value"]

@@ -1,0 +1,1 @@
+"""Recommenders: codes of users and items from ratings and views; whoever is near is recommended."""
