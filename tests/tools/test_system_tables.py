@@ -170,6 +170,10 @@ def test_only_the_two_strongest_others_of_a_table_stay(root: Path) -> None:
     ]
 
 
+def test_a_name_that_only_starts_alike_is_another_system(root: Path) -> None:
+    assert "| ACQ |" in text_of(root, "published/ACQ") and "ACQH" not in text_of(root, "published/ACQ")
+
+
 def test_rows_of_other_protocols_stay_apart(root: Path) -> None:
     text = text_of(root, "published/DCSH")
     rows = rows_of(text, "MIRFlickr25K", "I→T", "DCSH")
