@@ -69,6 +69,8 @@ def text_of(name: str, results: Path) -> str:
         return system_text(name, results) if "/" in name else table_text(results / name)
     try:
         return {**SPEED, **CURVES}[name](results)
+    except FileNotFoundError:
+        return NOT_RUN
     except KeyError as error:
         raise ValueError(f"{name}: a result file lacks {error}") from None
 
