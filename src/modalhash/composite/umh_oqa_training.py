@@ -17,7 +17,7 @@ from modalhash.quantizers import (
     residual_words,
 )
 from modalhash.solvers import centred_product, principal_directions, procrustes
-from modalhash.views import F64, Matrix, blocks, dense
+from modalhash.views import F64, Matrix, blocks
 
 if TYPE_CHECKING:
     from modalhash.composite.umh_oqa import UMHOQA
@@ -193,12 +193,6 @@ class Problem:
         for modality, Z, H, share in zip(self.modalities, self.Z, self.H, self.shares, strict=True):
             total += self.alpha * share * (modality.squares - 2.0 * np.sum(H * Z) + np.sum(H**2))
         return float(total)
-
-
-def varies(matrix: Matrix) -> bool:
-    """Whether any row differs from the first."""
-    first = dense(matrix[:1])
-    return any(bool((dense(matrix[rows]) != first).any()) for rows in blocks(matrix.shape[0]))
 
 
 def transposed_product(matrix: Matrix, values: F64) -> F64:
