@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import modalhash as mh
 from modalhash.composite.umh_oqa import UMHOQA, VARIANTS
-from modalhash.composite.umh_oqa_training import Modality, Problem
+from modalhash.composite.umh_oqa_training import Modality, Problem, View
 from modalhash.fusion import FusedHasher
 from modalhash.hasher import ConvergenceWarning
 from modalhash.quantized import QuantizedCodes
@@ -62,8 +62,7 @@ def start(gaps: bool = False, **params: Any) -> tuple[Problem, Twin]:
     """A problem in the middle of a fit, and its slow twin."""
     views = small(gaps=gaps)
     system = UMHOQA(**({"n_bits": 8, "latent_dim": 4, "random_state": 0, "alpha": 2.0} | params))
-    modalities, n = system._modalities(views)
-    problem = Problem(system, modalities, n)
+    problem = Problem(system, system._modalities(views), system._rng())
     for step in (problem.update_bases, problem.update_latent, problem.update_codebooks, problem.update_weights):
         step()
     return problem, Twin(problem, views)
@@ -499,5 +498,5 @@ def test_views_that_never_vary_are_refused_or_set_aside() -> None:
 
 def test_a_modality_counts_every_row_once() -> None:
     x = small(30)["text"]
-    modality = Modality({"text": (x, np.ones(30, dtype=bool), x.mean(axis=0), 1.0)})
+    modality = Modality({"text": View(x, np.ones(30, dtype=bool), x.mean(axis=0), 1.0)})
     assert modality.squares == 30 and modality.width == 5

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from modalhash.codes import BinaryCodes
-from modalhash.composite.umh_oqa_training import BITS, WORDS, Modality, Problem
+from modalhash.composite.umh_oqa_training import BITS, WORDS, Modality, Problem, View
 from modalhash.fusion import FusedHasher, Mask, adaptive_weights, counted, shares, view_outputs, weighted_sum, who_has
 from modalhash.hasher import check_choice, check_integer, check_real, present_rows
 from modalhash.layers import is_constant
@@ -89,7 +89,7 @@ class UMHOQA(FusedHasher):
 
     # training
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
-        problem = Problem(self, *self._modalities(views))
+        problem = Problem(self, self._modalities(views), self._rng())
         self.objective_ = [problem.objective()]
         for _ in self._iterations(self.max_iter):
             problem.update_words()
@@ -115,12 +115,11 @@ class UMHOQA(FusedHasher):
         self.codebooks_: F32 = problem.C.astype(np.float32)
         self.codes_ = self._stored(problem.A)
 
-    def _modalities(self, views: dict[str, Matrix]) -> tuple[list[Modality], int]:
-        """What counts as one view each in the objective, and the number of items; learns the means."""
+    def _modalities(self, views: dict[str, Matrix]) -> list[Modality]:
+        """What counts as one view each in the objective; learns the means."""
         used = self._views_to_learn(views)
         present = present_rows(used)
         seen = np.any(list(present.values()), axis=0)
-        n = len(seen)
         if not seen.all():
             row = np.argmin(seen)
             raise ValueError(f"{self.name}: row {row} lacks the view {self.only!r}, the only one to learn from")
@@ -130,12 +129,12 @@ class UMHOQA(FusedHasher):
             rows = matrix if present[name].all() else matrix[present[name]]
             self.means_[name], scale = mean_and_scale(rows)
             if not is_constant(rows):
-                known[name] = (rows, present[name], self.means_[name], scale)
+                known[name] = View(rows, present[name], self.means_[name], scale)
         if not known:
-            raise ValueError(f"{self.name}: no view varies over the {n} training items")
+            raise ValueError(f"{self.name}: no view varies over the {len(seen)} training items")
         if self.concatenate:
-            return [Modality(known)], n
-        return [Modality({name: known[name]}) for name in known], n
+            return [Modality(known)]
+        return [Modality({name: view}) for name, view in known.items()]
 
     # encoding
     def encode(self, views: Views) -> QuantizedCodes | BinaryCodes:  # type: ignore[override]
