@@ -496,6 +496,17 @@ def test_views_that_never_vary_are_refused_or_set_aside() -> None:
     assert (hasher.view_weights({"flat": np.ones((50, 3))}) == [0, 0, 1]).all()
 
 
+@pytest.mark.parametrize("concatenate", [False, True])
+def test_an_item_of_which_only_a_constant_view_is_known_stays_out_of_the_training(concatenate: bool) -> None:
+    views = {**small(60), "flat": np.ones((60, 3))}
+    views["image"][[4, 7]], views["text"][[4, 7]] = np.nan, np.nan
+    hasher, _ = fitted(views, concatenate=concatenate)
+    assert np.isfinite(hasher.objective_).all() and np.isfinite(hasher.codebooks_).all()
+    assert (hasher.view_weights(views)[[4, 7]] == [0, 0, 1]).all()
+    assert (vectors(hasher, views)[[4, 7]] == 0).all()
+    np.testing.assert_array_equal(hasher.codes_.indices[4], indices(hasher, views)[7])
+
+
 def test_a_modality_counts_every_row_once() -> None:
     x = small(30)["text"]
     modality = Modality({"text": View(x, np.ones(30, dtype=bool), x.mean(axis=0), 1.0)})

@@ -140,11 +140,14 @@ class Problem:
         return total
 
     def fused(self) -> F64:
-        """The mean of each item's latent rows, weighed by 1/μ_l, (n, D): the nearest words to it are those of 4.35."""
+        """The mean of each item's latent rows, weighed by 1/μ_l, (n, D): the nearest words to it are those of 4.35.
+
+        0 for an item that has only views which never vary: it weighs nothing.
+        """
         E = np.zeros((self.n, self.D))
         for modality, H, weight in zip(self.modalities, self.H, self.shares / self.mu, strict=True):
             E[modality.rows] += weight * H
-        return np.asarray(E / self.totals()[:, None])
+        return np.asarray(E / np.maximum(self.totals(), 1e-300)[:, None])
 
     def update_words(self) -> None:
         """Update B."""
