@@ -65,7 +65,8 @@ class BSTH(FusedHasher):
     their own bits agree with its code (see `fusion`), else they weigh the same.
     The text's sizes are width=128, hidden=2048, words_hidden=1024 (views called text or tags), batch_size=1024; work
     in an epoch grows with items × views × n_bits × width² first of all.  Small sets are seen in batches of an eighth,
-    at least 32 rows; epochs None: at least 300 batches and 40 passes.  A view that never varies is set aside.
+    at least 32 rows; epochs None: at least 300 batches and 40 passes.  A view that never varies is set aside:
+    `view_weights` gives it 0, so that rows of items of which nothing else is known are all 0.
     """
 
     width: int = 32
