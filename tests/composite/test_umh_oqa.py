@@ -504,6 +504,7 @@ def test_an_item_of_which_only_a_constant_view_is_known_stays_out_of_the_trainin
     assert np.isfinite(hasher.objective_).all() and np.isfinite(hasher.codebooks_).all()
     assert (hasher.view_weights(views)[[4, 7]] == [0, 0, 1]).all()
     assert (vectors(hasher, views)[[4, 7]] == 0).all()
+    assert isinstance(hasher.codes_, QuantizedCodes)
     np.testing.assert_array_equal(hasher.codes_.indices[4], indices(hasher, views)[7])
 
 

@@ -155,12 +155,9 @@ class UMHOQA(FusedHasher):
             return self.encode(views)
         return np.vstack([fused for _, _, fused, _ in self._coded(views, alike=True)]).astype(np.float32)
 
-    def view_weights(self, views: Views) -> F64:
-        """Weights (n, views) that `encode` gives to the views of each item, 0 for a view that does not count.
-
-        Columns in the order in which the views were fitted (`widths_`); rows sum to 1.  Raises ValueError as `encode`.
-        """
-        return np.vstack([weights.T for _, weights, _, _ in self._coded(views)])
+    def _weights_of(self, block: Mapping[str, Matrix], present: Mapping[str, Mask], rows: slice) -> F64:
+        outputs, has = self._latent(block, who_has(self.widths_, present, rows), alike=False)
+        return self._weights_and_words(outputs, has)[0]
 
     def _coded(self, views: Views, *, alike: bool = False) -> Iterator[Coded]:
         """For blocks of rows: latent rows, weights of the views, fused latent rows and words.
