@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -140,3 +140,9 @@ def check_real(name: str, value: object, *, low: float, inclusive: bool = True) 
         raise TypeError(f"{name}: expected a number, got {value!r}")
     if not np.isfinite(value) or value < low or (value == low and not inclusive):
         raise ValueError(f"{name}: expected a number {'>=' if inclusive else '>'} {low}, got {value}")
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise ValueError unless value is one of the known names."""
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")

@@ -21,7 +21,7 @@ def directions(data: Dataset, hasher: Hasher, *, same: bool = False) -> list[tup
 
 def shared_views(hasher: Hasher, data: Dataset) -> list[str]:
     """Names of the fitted views that the data has; ValueError if there is none."""
-    views = [name for name in hasher.encodes_from or hasher.widths_ if name in data.views]
+    views = [name for name in hasher.needed_views or hasher.widths_ if name in data.views]
     if not views:
         raise ValueError(
             f"{data.name}: has the views {', '.join(map(repr, data.views))}, "
