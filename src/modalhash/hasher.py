@@ -16,6 +16,7 @@ from modalhash.model import ConvergenceWarning as ConvergenceWarning
 from modalhash.model import Model
 from modalhash.model import check_integer as check_integer
 from modalhash.model import check_real as check_real
+from modalhash.model import check_widths as check_widths
 from modalhash.views import F64, Floats, Matrix, Views, blocks, check_encode_views, check_labels, check_views, missing
 
 
