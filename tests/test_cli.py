@@ -124,7 +124,7 @@ def test_a_system_of_pictures_and_tags_needs_no_tags_later(run: Run, tmp_path: P
     write_dataset(data, tmp_path / "social")
     alone = Dataset(name="alone", views={"image": data.views["image"]}, labels=data.labels, split=data.split)
     write_dataset(alone, tmp_path / "alone")
-    text, facts = both(run, "systems", "--for", str(tmp_path / "social"))
+    _, facts = both(run, "systems", "--for", str(tmp_path / "social"))
     assert [row["fits"] for row in facts["systems"] if row["name"] in ("DSTDH", "LAGNH")] == ["yes", "yes"]
     both(run, "fit", "DSTDH", "--data", str(tmp_path / "social"), "--bits", "8", "--out", model)
     found = [both(run, "evaluate", model, "--data", str(tmp_path / name))[1]["rows"] for name in ("social", "alone")]
