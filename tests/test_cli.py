@@ -163,7 +163,7 @@ def test_data_is_listed_and_checked(run: Run) -> None:
         ("plain", "CCAITQ"),
         ("one", "A2LH"),
         ("gaps", "A2LH"),
-        ("unknown", "CCAITQ"),
+        ("unknown", "RDCMH"),
         ("lost", "UMHOQA"),
     ],
 )
