@@ -45,7 +45,9 @@ def refusals(results: Results) -> list[str]:
         if "refused" in result:
             system = result["cell"]["system"]
             lengths[system].add(result["cell"]["n_bits"])
-            reasons.setdefault(system, result["refused"].removeprefix(f"{system}: "))
+            name, _, reason = result["refused"].partition(": ")
+            own = system.startswith(name)  # of the system itself, without its variant or view: said already
+            reasons.setdefault(system, reason if own else result["refused"])
     return [f"— {s} at {', '.join(map(str, sorted(lengths[s])))} bits: {reasons[s]}." for s in lengths]
 
 

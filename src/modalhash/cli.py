@@ -124,7 +124,7 @@ def data_list(as_json: Json = False) -> None:
     """List the data sets that are known by name."""
     from modalhash.datasets import NAMED
 
-    _say({"datasets": NAMED}, as_json, lambda: "\n".join(f"{name:12} {what}" for name, what in NAMED.items()))
+    _say({"datasets": NAMED}, as_json, lambda: "\n".join(f"{name:13} {what}" for name, what in NAMED.items()))
 
 
 @data_app.command("check")

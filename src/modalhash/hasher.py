@@ -17,6 +17,7 @@ from modalhash.model import Model
 from modalhash.model import check_choice as check_choice
 from modalhash.model import check_integer as check_integer
 from modalhash.model import check_real as check_real
+from modalhash.model import check_widths as check_widths
 from modalhash.views import F64, Floats, Matrix, Views, blocks, check_encode_views, check_labels, check_views, missing
 
 
