@@ -91,6 +91,27 @@ def evaluation_rows(members: list[Run]) -> list[list[str]]:
     return rows
 
 
+def fit_text(results: Path) -> str:
+    """Seconds and memory of fits."""
+    facts = read(results / "fit.json")
+    head = ["system", "items", "columns", "bits", "seconds", "CPU seconds", "rounds", "peak GB", "of it inputs"]
+    rows = [
+        [
+            row["system"],
+            f"{row['n']:,}",
+            " + ".join(f"{width:,}" for width in row["widths"]),
+            str(row["bits"]),
+            *(number(row[name]) for name in ("seconds", "cpu_seconds")),
+            str(row["rounds"] or ""),
+            *(number(row[name]) for name in ("peak_gb", "inputs_gb")),
+        ]
+        for row in facts["rows"]
+    ]
+    threads = ", ".join(dict.fromkeys(str(row["threads"]) for row in facts["rows"]))
+    told = f"Threads: {threads}. {facts_of({'machine': facts['machine'], 'threads': 1}).split(', one thread')[0]}"
+    return f"{markdown(head, rows)}\n\n{told}; load {facts['machine']['load_at_start'][0]} when the last row ended."
+
+
 def scale_text(results: Path) -> str:
     """Time, recall and memory as n grows, a table a kind of codes; then the exponents of growth."""
     folder = results / "scale"
@@ -256,4 +277,5 @@ SPEED: dict[str, Callable[[Path], str]] = {
     "lookup": lookup_text,
     "evaluation": evaluation_text,
     "scale": scale_text,
+    "fit": fit_text,
 }

@@ -190,6 +190,17 @@ def test_the_table_of_noisy_tags(root: Path) -> None:
     assert "3 seeds" in text and "Data tagged, cdcdcdcdcdcd." in text
 
 
+def test_the_table_of_fits(root: Path) -> None:
+    page = root / "docs/speed.md"
+    page.write_text(page.read_text(encoding="utf8") + "<!-- table: fit -->\n<!-- end of table -->\n")
+    row = {"system": "HMAH", "n": 1200, "widths": [128, 200], "bits": 32, "seconds": 9.0, "cpu_seconds": 16.04}
+    row |= {"rounds": 0, "peak_gb": 0.444, "inputs_gb": 0.1, "threads": "1"}
+    put(root, "fit", {"machine": machine(), "rows": [row]})
+    text = made(root, "fit")
+    assert "| HMAH | 1,200 | 128 + 200 | 32 | 9 | 16 |  | 0.444 | 0.1 |" in text
+    assert "Threads: 1. zen with AVX-512, 2 cores" in text and "load 0.4" in text
+
+
 def test_the_table_of_lost_labels(root: Path) -> None:
     page = root / "docs/speed.md"
     page.write_text(page.read_text(encoding="utf8") + "<!-- table: partly-labelled -->\n<!-- end of table -->\n")
