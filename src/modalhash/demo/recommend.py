@@ -1,0 +1,143 @@
+"""The demo of recommenders: MDCF learns from ratings and views, and recommends also what is new, to whom is new."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modalhash.catalog import make_recommender
+from modalhash.cli_recommend import save_with_titles
+from modalhash.datasets.ratings import Ratings, load_ratings
+from modalhash.demo.hit_rates import Split, measure, split_ratings
+from modalhash.demo.page import seeds_text
+from modalhash.demo.recommend_page import Pick, Reader, write_recommend_page
+from modalhash.demo.simulated import Taste, simulate
+from modalhash.folders import check_target
+from modalhash.model import MODEL
+from modalhash.recommend.explanation import in_words
+from modalhash.recommend.recommender import Recommender
+
+KNOWN, NEW, RATED, K = 4, 2, 6, 10  # users that the page shows, what they have rated, and what is recommended
+
+
+def run_recommend(
+    out: Path, n_bits: int, seeds: int, *, data: str | None = None, quiet: bool = False
+) -> dict[str, Any]:
+    """Run the demo into the folder `out` and return its table, cards and files; prints unless `quiet`.
+
+    data: real ratings, by name or path; simulated users of the shipped pictures without it.
+    """
+    console = Console(quiet=quiet)
+    folder = out / "recommender"
+    check_target(folder, MODEL)
+    started = time.perf_counter()
+    given = None if data is None else load_ratings(data)
+    measured, shown = [], None
+    for seed in range(seeds):
+        with console.status(f"MDCF, {n_bits} bits, seed {seed}"):
+            source, taste = simulate(seed) if given is None else (given, None)
+            split = split_ratings(source, seed)
+            model = learn(source, split, n_bits, seed)
+            measured.append(measure(source, split, model, taste, seed))
+        shown = shown or (source, split, model, taste)
+    assert shown is not None
+    source, split, model, taste = shown
+    rows = over_seeds(measured)
+    console.print(table_of(rows, seeds, simulated=taste is not None))
+    readers = [read(source, split, model, taste, user) for user in chosen(split)]
+    for reader in readers:
+        names = ", ".join(pick.title for pick in reader.picks[:5])
+        console.print(f"[bold]{escape(reader.caption)}[/bold]: {escape(names)}", highlight=False)
+    save_with_titles(model, folder, source.titles)
+    page = write_recommend_page(out / "recommend.html", source, readers, rows, model.n_bits, seeds)
+    seconds = time.perf_counter() - started
+    console.print(f"\nDone in {seconds:.0f} s. The page: {page}", markup=False, highlight=False, soft_wrap=True)
+    user = shlex.quote(str(readers[0].user))
+    command = f"  {shlex.quote(sys.argv[0])} recommend {shlex.quote(str(folder))} --user {user}"
+    console.print(f"To ask yourself:\n{command}", markup=False, highlight=False, soft_wrap=True)
+    return {
+        "simulated": taste is not None,
+        "rows": rows,
+        "users": [_plain(reader) for reader in readers],
+        "page": str(page),
+        "seconds": seconds,
+    }
+
+
+def learn(source: Ratings, split: Split, n_bits: int, seed: int) -> Recommender:
+    """MDCF, fitted on the training ratings and all views."""
+    model = make_recommender("MDCF", n_bits=n_bits, random_state=seed)
+    ids = {"user_ids": source.user_ids, "item_ids": source.item_ids}
+    return model.fit(split.train, source.user_views, source.item_views, **ids)
+
+
+def over_seeds(measured: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows of one seed each, as their mean with the standard deviation beside it."""
+    rows = []
+    for same in zip(*measured, strict=True):
+        row = dict(same[0])
+        for key in (key for key, value in same[0].items() if isinstance(value, float)):
+            values = [found[key] for found in same]
+            row |= {key: float(np.mean(values)), f"{key}_sd": float(np.std(values))}
+        rows.append(row)
+    return rows
+
+
+def table_of(rows: Sequence[dict[str, Any]], seeds: int, *, simulated: bool) -> Table:
+    """Hit rates as a table for the terminal."""
+    caption = f"HR@10: a withheld liked item among the first ten of 1 + 99, ties expected; {seeds_text(seeds)} (± sd)"
+    title = "Simulated users of the shipped pictures" if simulated else "Withheld ratings"
+    table = Table(title=title, caption=caption)
+    for column in ("", "pairs", "MDCF", "popularity", "chance", *(["of the taste"] if simulated else [])):
+        table.add_column(column, justify="right" if column else "left")
+    for row in rows:
+        cells = [f"{row[key]:.3f} ± {row[key + '_sd']:.3f}" for key in ("mdcf", "popularity")]
+        own = [f"{row['taste']:.0%}, by chance {row['taste_chance']:.0%}"] if simulated else []
+        table.add_row(row["task"], f"{row['pairs']:,}", *cells, f"{row['chance']:.3f}", *own)
+    return table
+
+
+def chosen(split: Split) -> list[int]:
+    """Users to show: some who have rated enough, some who are new."""
+    counts = np.diff(split.train.indptr)
+    known = np.flatnonzero(counts >= min(RATED, counts.max()))[:KNOWN].tolist()
+    return [*known, *split.new_users[:NEW].tolist()]
+
+
+def read(source: Ratings, split: Split, model: Recommender, taste: Taste | None, user: int) -> Reader:
+    """What a user has rated, and what is recommended and why."""
+    titles = source.titles or [str(id_) for id_ in model.item_ids_.tolist()]
+    row = split.train[[user]].tocoo()
+    order = np.lexsort((row.col, -row.data))[:RATED]
+    rated = tuple((int(row.col[i]), f"rated {row.data[i]:g}") for i in order)
+    id_ = model.user_ids_[user].item()
+    hits = model.recommend(id_, K)
+    place = {item: i for i, item in enumerate(model.item_ids_.tolist())}
+    suits = None if taste is None else taste.suits()[user]
+    picks = []
+    for item, distance in zip(hits.ids[0].tolist(), hits.distances[0].tolist(), strict=True):
+        at = place[item]
+        why = in_words(model.explain(id_, item), model.n_bits)
+        liked = suits is not None and bool(suits[at])
+        picks.append(Pick(at, titles[at], distance, at in split.new_item_set, liked, why))
+    stated = "" if taste is None else taste.of(user)
+    return Reader(id_, not len(row.col), stated, rated, tuple(picks))
+
+
+def _plain(reader: Reader) -> dict[str, Any]:
+    return {
+        "user": reader.user,
+        "new": reader.is_new,
+        "likes": reader.likes or None,
+        "recommended": [asdict(pick) for pick in reader.picks],
+    }
