@@ -54,9 +54,9 @@ def measure(source: Ratings, split: Split, model: Recommender, taste: Taste | No
     new_user, new_item = np.isin(np.arange(n), split.new_users), np.isin(np.arange(m), split.new_items)
     rows = []
     for task, user_is_new, item_is_new in (
-        ("known users, known items", False, False),
-        ("known users, new items", False, True),
-        ("new users, known items", True, False),
+        ("known items", False, False),
+        ("new items", False, True),
+        ("new users", True, False),
     ):
         kept = (new_user[split.test.row] == user_is_new) & (new_item[split.test.col] == item_is_new)
         among = np.flatnonzero(new_item == item_is_new)

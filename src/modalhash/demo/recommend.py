@@ -27,7 +27,9 @@ from modalhash.model import MODEL
 from modalhash.recommend.explanation import in_words
 from modalhash.recommend.recommender import Recommender
 
-KNOWN, NEW, RATED, K = 4, 2, 6, 10  # users that the page shows, what they have rated, and what is recommended
+KNOWN, NEW = 4, 2  # users that the page shows
+RATED = (6, 3)  # what they liked most and least
+K = (10, 5)  # what is recommended of all items, and of the new ones
 
 
 def run_recommend(
@@ -98,40 +100,58 @@ def table_of(rows: Sequence[dict[str, Any]], seeds: int, *, simulated: bool) -> 
     caption = f"HR@10: a withheld liked item among the first ten of 1 + 99, ties expected; {seeds_text(seeds)} (± sd)"
     title = "Simulated users of the shipped pictures" if simulated else "Withheld ratings"
     table = Table(title=title, caption=caption)
-    for column in ("", "pairs", "MDCF", "popularity", "chance", *(["of the taste"] if simulated else [])):
+    for column in ("", "MDCF", "popularity", "chance", *(["of taste", "by chance"] if simulated else [])):
         table.add_column(column, justify="right" if column else "left")
     for row in rows:
-        cells = [f"{row[key]:.3f} ± {row[key + '_sd']:.3f}" for key in ("mdcf", "popularity")]
-        own = [f"{row['taste']:.0%}, by chance {row['taste_chance']:.0%}"] if simulated else []
-        table.add_row(row["task"], f"{row['pairs']:,}", *cells, f"{row['chance']:.3f}", *own)
+        own = [f"{row['taste']:.0%}", f"{row['taste_chance']:.0%}"] if simulated else []
+        learned = f"{row['mdcf']:.3f} ± {row['mdcf_sd']:.3f}"
+        table.add_row(row["task"], learned, f"{row['popularity']:.3f}", f"{row['chance']:.3f}", *own)
     return table
 
 
 def chosen(split: Split) -> list[int]:
     """Users to show: some who have rated enough, some who are new."""
     counts = np.diff(split.train.indptr)
-    known = np.flatnonzero(counts >= min(RATED, counts.max()))[:KNOWN].tolist()
+    known = np.flatnonzero(counts >= min(sum(RATED), counts.max()))[:KNOWN].tolist()
     return [*known, *split.new_users[:NEW].tolist()]
 
 
 def read(source: Ratings, split: Split, model: Recommender, taste: Taste | None, user: int) -> Reader:
     """What a user has rated, and what is recommended and why."""
     titles = source.titles or [str(id_) for id_ in model.item_ids_.tolist()]
-    row = split.train[[user]].tocoo()
-    order = np.lexsort((row.col, -row.data))[:RATED]
-    rated = tuple((int(row.col[i]), f"rated {row.data[i]:g}") for i in order)
     id_ = model.user_ids_[user].item()
-    hits = model.recommend(id_, K)
     place = {item: i for i, item in enumerate(model.item_ids_.tolist())}
-    suits = None if taste is None else taste.suits()[user]
-    picks = []
-    for item, distance in zip(hits.ids[0].tolist(), hits.distances[0].tolist(), strict=True):
-        at = place[item]
-        why = in_words(model.explain(id_, item), model.n_bits)
-        liked = suits is not None and bool(suits[at])
-        picks.append(Pick(at, titles[at], distance, at in split.new_item_set, liked, why))
-    stated = "" if taste is None else taste.of(user)
-    return Reader(id_, not len(row.col), stated, rated, tuple(picks))
+    hits = model.recommend(id_, K[0])
+    first = [place[item] for item in hits.ids[0].tolist()]
+    suits = np.zeros(len(titles), dtype=bool) if taste is None else taste.suits()[user]
+
+    def pick(at: int) -> Pick:
+        why = in_words(model.explain(id_, model.item_ids_[at].item()), model.n_bits)
+        return Pick(at, titles[at], at in split.new_item_set, bool(suits[at]), why)
+
+    return Reader(
+        id_,
+        user in split.new_users,
+        "" if taste is None else taste.of(user),
+        rated_by(split, user),
+        tuple(map(pick, first)),
+        tuple(map(pick, nearest_new(split, model, user))),
+    )
+
+
+def rated_by(split: Split, user: int) -> tuple[tuple[int, str], ...]:
+    """What a user liked most and, after it, least, as (position, note)."""
+    row = split.train[[user]].tocoo()
+    order = np.lexsort((row.col, -row.data))
+    shown = order if len(order) <= sum(RATED) else np.concatenate([order[: RATED[0]], order[-RATED[1] :]])
+    return tuple((int(row.col[i]), f"rated {row.data[i]:g}") for i in shown)
+
+
+def nearest_new(split: Split, model: Recommender, user: int) -> list[int]:
+    """Positions of the nearest items that nobody has rated."""
+    distances = model.user_codes_[[user]].hamming(model.item_codes_[split.new_items])[0]
+    found: list[int] = split.new_items[np.argsort(distances, kind="stable")[: K[1]]].tolist()
+    return found
 
 
 def _plain(reader: Reader) -> dict[str, Any]:
@@ -140,4 +160,5 @@ def _plain(reader: Reader) -> dict[str, Any]:
         "new": reader.is_new,
         "likes": reader.likes or None,
         "recommended": [asdict(pick) for pick in reader.picks],
+        "new_items": [asdict(pick) for pick in reader.new_picks],
     }

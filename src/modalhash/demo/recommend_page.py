@@ -12,6 +12,7 @@ from typing import Any
 
 from modalhash.datasets.ratings import Ratings
 from modalhash.demo.page import seeds_text, write_whole
+from modalhash.demo.simulated import RATED
 from modalhash.grids import STYLE, card, grid
 
 HEADS = ("HR@10 MDCF", "popularity", "chance")
@@ -19,11 +20,10 @@ HEADS = ("HR@10 MDCF", "popularity", "chance")
 
 @dataclass(frozen=True)
 class Pick:
-    """A recommended item: position and title, distance, whether nobody has rated it, whether it suits, and why."""
+    """A recommended item: position and title, whether nobody has rated it, whether it suits a stated taste, and why."""
 
     item: int
     title: str
-    distance: float
     is_new: bool
     suits: bool
     why: str
@@ -31,13 +31,14 @@ class Pick:
 
 @dataclass(frozen=True)
 class Reader:
-    """A user with stated tastes, if any, rated items (position, note), and what is recommended."""
+    """A user with stated tastes, if any, rated items (position, note), and what is recommended of all and of new items."""
 
     user: int | str
     is_new: bool
     likes: str
     rated: tuple[tuple[int, str], ...]
     picks: tuple[Pick, ...]
+    new_picks: tuple[Pick, ...]
 
     @property
     def caption(self) -> str:
@@ -73,8 +74,8 @@ def write_recommend_page(
     return write_whole(path, html)
 
 
-TASTE = """Tastes come in groups, so that about two in nine of the 99 suit the user as well as the withheld one: no ranking
-could be right each time. “Of the taste” is the share of the ten first that are of a group the user likes."""
+TASTE = """Among the 99 are others of the groups that the user likes, so that no ranking could be right each time.
+“Of the taste” is the share of the first ten that are of a liked group."""
 CREDIT = "Green frame: of a group that the user likes. Pictures: Fluent emoji by Microsoft (MIT)."
 
 
@@ -86,8 +87,8 @@ def _intro(data: Ratings, n_bits: int, simulated: bool) -> str:
     if not simulated:
         return f"{learned}. What is near a user by the count of differing bits is recommended."
     return (
-        f"<strong class=simulated>Simulated users</strong> These {n:,} users do not exist: each was given two groups of "
-        f"emoji to like and rated 40 pictures accordingly, with noise. {learned}: pictures, their words, and what "
+        f"<strong class=simulated>Simulated users</strong> These {n:,} users do not exist: each was given two groups "
+        f"of emoji to like and rated {RATED} pictures accordingly, with noise. {learned}: pictures, their words, and what "
         "users say they like. One picture in five was kept from all ratings, and one user in ten rated nothing."
     )
 
@@ -112,14 +113,16 @@ def _bar(value: float, spread: float, best: float) -> str:
 
 
 def _section(reader: Reader, data: Ratings) -> str:
-    titles = data.titles or [
-        str(id_) for id_ in (range(data.ratings.shape[1]) if data.item_ids is None else data.item_ids)
-    ]
-    pictures = data.pictures or [b""] * data.ratings.shape[1]
+    m = data.ratings.shape[1]
+    ids = range(m) if data.item_ids is None else data.item_ids.tolist()
+    titles, pictures = data.titles or [str(id_) for id_ in ids], data.pictures or [b""] * m
     rated = grid([card(titles[i], pictures[i], note) for i, note in reader.rated])
     if reader.is_new:
-        rated = "<p class=nothing>has rated nothing yet</p>"
+        rated = "<p class=nothing>nothing yet</p>"
     picks = grid([_pick(pick, pictures[pick.item]) for pick in reader.picks])
+    if reader.new_picks:
+        fresh = grid([_pick(pick, pictures[pick.item]) for pick in reader.new_picks])
+        picks += f"<h4>of what nobody has rated yet</h4>{fresh}"
     likes = f" <small>likes {escape(reader.likes)}</small>" if reader.likes else ""
     who = f"New user {reader.user}" if reader.is_new else f"User {reader.user}"
     return (

@@ -11,7 +11,8 @@ from modalhash.datasets import load_dataset
 from modalhash.datasets.ratings import Ratings
 from modalhash.views import F64, Array
 
-USERS, RATED = 200, 40
+USERS, RATED = 400, 80
+SMALLEST = 60  # pictures in a group that can be liked: of the eight flags nobody could rate many
 LIKED = 0.7  # share of what a user rates that is of a liked group
 MEAN, SPREAD = (4.4, 2.2), 0.9  # of ratings in a liked group and elsewhere, before they are rounded to 1 … 5
 POPULARITY = 0.7  # spread of the logarithm of how often a picture is met
@@ -37,9 +38,9 @@ class Taste:
 
 
 def simulate(seed: int, n_users: int = USERS) -> tuple[Ratings, Taste]:
-    """The shipped emoji, rated by users who each like two of nine groups and say so (user view `taste`).
+    """The shipped emoji, rated by users who each like two groups of nine and say so (user view `taste`).
 
-    Every user rates 40 pictures, 7 in 10 of a liked group, popular ones more often; ratings of liked groups are about
+    Every user rates 80 pictures, 7 in 10 of a liked group, popular ones more often; ratings of liked groups are about
     4.4, others about 2.2, with noise, rounded to 1 … 5.
     """
     import scipy.sparse as sp
@@ -49,7 +50,9 @@ def simulate(seed: int, n_users: int = USERS) -> tuple[Ratings, Taste]:
     groups = labels[:, : _levels(labels)]
     rng = np.random.default_rng(seed)
     of_items = groups.argmax(axis=1)
-    likes = np.argsort(rng.random((n_users, groups.shape[1])), axis=1) < 2
+    keys = rng.random((n_users, groups.shape[1]))
+    keys[:, groups.sum(axis=0) < SMALLEST] = np.inf
+    likes = np.argsort(np.argsort(keys, axis=1), axis=1) < 2
     taste = Taste(names[: groups.shape[1]], of_items, likes)
     chance = _chance(taste, rng)
     keys = rng.exponential(size=chance.shape) / chance  # the smallest are a draw without replacement
@@ -63,7 +66,7 @@ def simulate(seed: int, n_users: int = USERS) -> tuple[Ratings, Taste]:
         user_views={"taste": likes.astype(np.float32)},
         item_views=data.views,
         item_ids=data.ids,
-        titles=data.titles,
+        titles=[str(title).partition(" ")[2] for title in data.titles or []],  # without the picture as a character
         pictures=data.pictures,
         features=data.features,
     )
