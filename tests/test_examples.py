@@ -9,6 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import modalhash as mh
+from coloured_pictures import coloured_pictures
 from modalhash.demo.simulated import simulate
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -24,26 +26,21 @@ def example(name: str) -> ModuleType:
 
 def test_a_picture_words_and_a_user_find_in_the_same_codes() -> None:
     one = example("one_code_space")
-    data, taste = simulate(0)
+    data, taste = simulate(0, 120, coloured_pictures())
     model = one.learn(data, 32)
-    assert data.pictures is not None and data.titles is not None
-    group = dict(zip(np.asarray(data.item_ids).tolist(), taste.of_items.tolist(), strict=True))
+    assert data.pictures is not None
 
-    def share(ids: np.ndarray, groups: set[int]) -> float:
-        return float(np.mean([group[id_] in groups for id_ in ids.ravel().tolist()]))
+    def share(hits: mh.Hits, groups: list[int]) -> float:
+        return float(np.isin(taste.of_items[hits.ids[0]], groups).mean())
 
-    food, people = taste.groups.index("food & drink"), taste.groups.index("people & body")
-    words = one.by_view(model, data, "text", "sweet fruit to eat", 10)
-    assert words.ids.shape == (1, 10) and share(words.ids, {food}) >= 0.6  # 0.08 by chance
-    runner = data.pictures[list(data.titles).index("woman running")]
-    assert share(one.by_view(model, data, "image", runner, 10).ids, {people}) >= 0.6  # 0.2 by chance
-    users = model.user_ids_[:40]
-    suits = [
-        share(model.recommend(int(user), 10).ids, set(np.flatnonzero(taste.likes[at]).tolist()))
-        for at, user in enumerate(users)
-    ]
-    assert np.mean(suits) >= 0.6  # 0.25 by chance
-    assert one.titles(model, data, words).count(", ") >= 9
+    for group, word in enumerate(taste.groups):
+        words = one.by_view(model, data, "text", f"{word} far and near", 10)
+        assert words.ids.shape == (1, 10) and share(words, [group]) >= 0.8  # 0.25 by chance
+        assert share(one.by_view(model, data, "image", data.pictures[group], 10), [group]) >= 0.8
+    likes = [np.flatnonzero(liked).tolist() for liked in taste.likes]
+    suits = [share(model.recommend(user, 10), likes[user]) for user in range(120)]
+    assert np.mean(suits) >= 0.8  # less than 0.5 by chance
+    assert one.titles(model, data, words).count(", ") == 9
 
 
 def test_an_example_without_its_data_says_so(

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from modalhash.catalog import make_recommender
 from modalhash.cli_recommend import save_with_titles
+from modalhash.datasets import Dataset
 from modalhash.datasets.ratings import Ratings, load_ratings
 from modalhash.demo.hit_rates import Split, measure, split_ratings
 from modalhash.demo.page import seeds_text
@@ -33,11 +34,11 @@ K = (10, 5)  # what is recommended of all items, and of the new ones
 
 
 def run_recommend(
-    out: Path, n_bits: int, seeds: int, *, data: str | None = None, quiet: bool = False
+    out: Path, n_bits: int, seeds: int, *, data: str | None = None, quiet: bool = False, pictures: Dataset | None = None
 ) -> dict[str, Any]:
     """Run the demo into the folder `out` and return its table, cards and files; prints unless `quiet`.
 
-    data: real ratings, by name or path; simulated users of the shipped pictures without it.
+    data: real ratings, by name or path; without it simulated users of the shipped pictures, or of `pictures`.
     """
     console = Console(quiet=quiet)
     folder = out / "recommender"
@@ -47,7 +48,7 @@ def run_recommend(
     measured, shown = [], None
     for seed in range(seeds):
         with console.status(f"MDCF, {n_bits} bits, seed {seed}"):
-            source, taste = simulate(seed) if given is None else (given, None)
+            source, taste = simulate(seed, data=pictures) if given is None else (given, None)
             split = split_ratings(source, seed)
             model = learn(source, split, n_bits, seed)
             measured.append(measure(source, split, model, taste, seed))

@@ -12,7 +12,6 @@ from typing import Any
 
 from modalhash.datasets.ratings import Ratings
 from modalhash.demo.page import seeds_text, write_whole
-from modalhash.demo.simulated import RATED
 from modalhash.grids import STYLE, card, grid
 
 HEADS = ("HR@10 MDCF", "popularity", "chance")
@@ -31,7 +30,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class Reader:
-    """A user with stated tastes, if any, rated items (position, note), and what is recommended of all and of new items."""
+    """A user with stated tastes, if any, rated items (position, note), and what is recommended, new items apart."""
 
     user: int | str
     is_new: bool
@@ -88,8 +87,9 @@ def _intro(data: Ratings, n_bits: int, simulated: bool) -> str:
         return f"{learned}. What is near a user by the count of differing bits is recommended."
     return (
         f"<strong class=simulated>Simulated users</strong> These {n:,} users do not exist: each was given two groups "
-        f"of emoji to like and rated {RATED} pictures accordingly, with noise. {learned}: pictures, their words, and what "
-        "users say they like. One picture in five was kept from all ratings, and one user in ten rated nothing."
+        f"of emoji to like and rated {data.ratings.nnz // n} pictures accordingly, with noise. {learned}: pictures, "
+        "their words, and what users say they like. One picture in five was kept from all ratings, and one user in ten "
+        "rated nothing."
     )
 
 
