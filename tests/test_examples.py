@@ -27,20 +27,19 @@ def example(name: str) -> ModuleType:
 def test_a_picture_words_and_a_user_find_in_the_same_codes() -> None:
     one = example("one_code_space")
     data, taste = simulate(0, 120, coloured_pictures())
-    model = one.learn(data, 32)
+    model = one.learn(data, 16)
     assert data.pictures is not None
 
     def share(hits: mh.Hits, groups: list[int]) -> float:
         return float(np.isin(taste.of_items[hits.ids[0]], groups).mean())
 
-    for group, word in enumerate(taste.groups):
-        words = one.by_view(model, data, "text", f"{word} far and near", 10)
-        assert words.ids.shape == (1, 10) and share(words, [group]) >= 0.8  # 0.25 by chance
-        assert share(one.by_view(model, data, "image", data.pictures[group], 10), [group]) >= 0.8
+    words = [one.by_view(model, data, "text", word, 10) for word in taste.groups]
+    pictures = [one.by_view(model, data, "image", data.pictures[group], 10) for group in range(4)]
+    for found in (words, pictures):  # 0.25 by chance
+        assert np.mean([share(hits, [group]) for group, hits in enumerate(found)]) >= 0.5
     likes = [np.flatnonzero(liked).tolist() for liked in taste.likes]
-    suits = [share(model.recommend(user, 10), likes[user]) for user in range(120)]
-    assert np.mean(suits) >= 0.8  # less than 0.5 by chance
-    assert one.titles(model, data, words).count(", ") == 9
+    assert np.mean([share(model.recommend(user, 10), likes[user]) for user in range(120)]) >= 0.55  # 0.43 by chance
+    assert one.titles(model, data, words[0]).count(", ") == 9
 
 
 def test_an_example_without_its_data_says_so(

@@ -21,7 +21,7 @@ from modalhash.datasets import Dataset
 from modalhash.datasets.ratings import Ratings, load_ratings
 from modalhash.demo.hit_rates import Split, measure, split_ratings
 from modalhash.demo.page import seeds_text
-from modalhash.demo.recommend_page import Pick, Reader, write_recommend_page
+from modalhash.demo.recommend_page import Pick, Reader, others_text, write_recommend_page
 from modalhash.demo.simulated import Taste, simulate
 from modalhash.folders import check_target
 from modalhash.model import MODEL
@@ -98,7 +98,7 @@ def over_seeds(measured: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, A
 
 def table_of(rows: Sequence[dict[str, Any]], seeds: int, *, simulated: bool) -> Table:
     """Hit rates as a table for the terminal."""
-    caption = f"HR@10: a withheld liked item among the first ten of 1 + 99, ties expected; {seeds_text(seeds)} (± sd)"
+    caption = f"HR@10: a withheld liked item among the first ten of 1 + {others_text(rows)}, ties expected; {seeds_text(seeds)} (± sd)"
     title = "Simulated users of the shipped pictures" if simulated else "Withheld ratings"
     table = Table(title=title, caption=caption)
     for column in ("", "MDCF", "popularity", "chance", *(["of taste", "by chance"] if simulated else [])):

@@ -63,6 +63,7 @@ def write_recommend_page(
         title="Pictures for simulated users" if simulated else f"Recommended from {escape(data.name)}",
         intro=_intro(data, n_bits, simulated),
         bits=n_bits,
+        others=others_text(rows),
         seeds=seeds_text(seeds),
         heads="".join(f"<th scope=col class=n>{head}</th>" for head in _heads(simulated)),
         table="\n".join(_row(row, simulated) for row in rows),
@@ -73,9 +74,15 @@ def write_recommend_page(
     return write_whole(path, html)
 
 
-TASTE = """Among the 99 are others of the groups that the user likes, so that no ranking could be right each time.
+TASTE = """Among the others are some of the groups that the user likes, so that no ranking could be right each time.
 “Of the taste” is the share of the first ten that are of a liked group."""
 CREDIT = "Green frame: of a group that the user likes. Pictures: Fluent emoji by Microsoft (MIT)."
+
+
+def others_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Among how many others a withheld item was ranked, as text."""
+    counts = sorted({row["others"] for row in rows})
+    return " or ".join(map(str, counts))
 
 
 def _intro(data: Ratings, n_bits: int, simulated: bool) -> str:
