@@ -98,7 +98,8 @@ def over_seeds(measured: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, A
 
 def table_of(rows: Sequence[dict[str, Any]], seeds: int, *, simulated: bool) -> Table:
     """Hit rates as a table for the terminal."""
-    caption = f"HR@10: a withheld liked item among the first ten of 1 + {others_text(rows)}, ties expected; {seeds_text(seeds)} (± sd)"
+    asked = f"a withheld liked item among the first ten of 1 + {others_text(rows)}"
+    caption = f"HR@10: {asked}, ties expected; {seeds_text(seeds)} (± sd)"
     title = "Simulated users of the shipped pictures" if simulated else "Withheld ratings"
     table = Table(title=title, caption=caption)
     for column in ("", "MDCF", "popularity", "chance", *(["of taste", "by chance"] if simulated else [])):
