@@ -82,7 +82,7 @@ def test_the_page_of_any_ratings_is_whole_and_escaped(tmp_path: Path) -> None:
     page.check_loads_nothing()
     assert not page.all("script") and not page.all("b") and "Simulated" not in page.text
     assert [span.get("style") for span in page.all("span") if "style" in span] == ["--w:100%", "--w:50%"]
-    assert page.text.count("nobody has rated yet") == 1 and "nothing yet" in page.text
+    assert page.text.count("of what is new") == 1 and "nothing yet" in page.text
     assert len([div for div in page.all("div") if div.get("class") == "new"]) == 3
     simulated = [{**ROW, "taste": 0.8, "taste_chance": 0.25}]
     told = Page(write_recommend_page(tmp_path / "s.html", data, readers, simulated, 8, 1).read_text("utf8")).text
@@ -98,6 +98,7 @@ def test_a_run_on_simulated_users(tmp_path: Path, capsys: pytest.CaptureFixture[
     for row in result["rows"]:
         assert row["mdcf"] > row["chance"] and row["taste"] > row["taste_chance"]
     assert result["rows"][1]["popularity"] == pytest.approx(result["rows"][1]["chance"])  # nobody knows of new items
+    assert result["rows"][0]["popularity"] > result["rows"][0]["chance"]
     assert [user["new"] for user in result["users"]] == [False] * 4 + [True] * 2
     model, titles = open_recommender(tmp_path / "recommender")
     assert titles is not None and len(titles) == 160
@@ -119,6 +120,7 @@ def test_a_run_on_real_ratings(tmp_path: Path) -> None:
     assert not result["simulated"] and [row["task"] for row in result["rows"]] == ["known items", "new items"]
     text = Page(Path(result["page"]).read_text(encoding="utf8")).text
     assert f"among {others_text(result['rows'])} others" in text and max(row["others"] for row in result["rows"]) < 39
+    assert "All ratings of one item in five were kept" in text
     assert "Recommended from p" in text and "imulated users" not in text and "emoji" not in text
 
 

@@ -91,13 +91,21 @@ def _intro(data: Ratings, n_bits: int, simulated: bool) -> str:
         f"MDCF learned a code of {n_bits} bits for each of {n:,} users and {m:,} items, from ratings and from views"
     )
     if not simulated:
-        return f"{learned}. What is near a user by the count of differing bits is recommended."
+        kept = _kept(data)
+        return f"{learned}. What is near a user by the count of differing bits is recommended.{kept}"
     return (
         f"<strong class=simulated>Simulated users</strong> These {n:,} users do not exist: each was given two groups "
         f"of emoji to like and rated {data.ratings.nnz // n} pictures accordingly, with noise. {learned}: pictures, "
         "their words, and what users say they like. One picture in five was kept from all ratings, and one user in ten "
         "rated nothing."
     )
+
+
+def _kept(data: Ratings) -> str:
+    """Who was treated as new, as text."""
+    shares = {"one user in ten": data.user_views, "one item in five": data.item_views}
+    named = " and ".join(share for share, views in shares.items() if views)
+    return f" All ratings of {named} were kept from it, as if these were new." if named else ""
 
 
 def _heads(simulated: bool) -> tuple[str, ...]:
@@ -129,7 +137,7 @@ def _section(reader: Reader, data: Ratings) -> str:
     picks = grid([_pick(pick, pictures[pick.item]) for pick in reader.picks])
     if reader.new_picks:
         fresh = grid([_pick(pick, pictures[pick.item]) for pick in reader.new_picks])
-        picks += f"<h4>of what nobody has rated yet</h4>{fresh}"
+        picks += f"<h4>of what is new</h4>{fresh}"
     likes = f" <small>likes {escape(reader.likes)}</small>" if reader.likes else ""
     who = f"New user {reader.user}" if reader.is_new else f"User {reader.user}"
     return (
