@@ -7,7 +7,6 @@ compared with itself fitted on a single view, on the queries that still have tha
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from modalhash.catalog import make
 from modalhash.datasets import load_dataset
 from modalhash.datasets.dataset import Dataset
 from modalhash.evaluation.missing_views import beside_single_views, missing_views
-from modalhash.evaluation.results import machine, versions
+from modalhash.evaluation.results import machine, versions, write_result
 from modalhash.hasher import Hasher
 
 SHORT = {"CCAITQ": 4}  # bits of a system that cannot do more here: a view has six columns
@@ -65,7 +64,7 @@ def main() -> None:
             print(f"  {LOST} lost, queries with {view}: fused {pair['fused']:.3f}, {view} alone {pair['single']:.3f}")
     facts = {"data": data.name, "checksum": data.checksum, "draws": options.draws, "lost_beside_singles": LOST}
     facts |= {"versions": versions(), "machine": machine(), "systems": found}
-    options.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf8")
+    write_result(options.out, facts)
 
 
 if __name__ == "__main__":

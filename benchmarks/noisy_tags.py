@@ -6,7 +6,7 @@ benchmarks/results/noisy-tags.json.
 """
 
 import argparse
-import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from modalhash.catalog import make
 from modalhash.datasets import load_dataset
+from modalhash.datasets.dataset import Dataset
 from modalhash.evaluation.missing_views import spread
 from modalhash.evaluation.protocol import Protocol, evaluate
-from modalhash.evaluation.results import machine, versions
+from modalhash.evaluation.results import machine, versions, write_result
 from modalhash.views import Matrix
 
 WAY = Protocol(query_views=("image",), database_views=("image",))
@@ -31,6 +32,14 @@ def shuffled(tags: Matrix, share: float, seed: int) -> Matrix:
     return tags[order]
 
 
+def score(name: str, bits: int, data: Dataset, share: float, seed: int) -> float:
+    """mAP of a system that learned from these tags; one that takes other views learns from the pictures alone."""
+    hasher, views = make(name, n_bits=bits, random_state=seed), data.part("train")
+    given: dict[str, Any] = {**views, "tags": shuffled(views["tags"], share, seed)}
+    hasher.fit(given if hasher.named_views else {"image": views["image"]})
+    return evaluate(hasher, data, WAY).mean["AP"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", default=["DSTDH", "DSTDH-T", "DSTDH-NT", "LAGNH", "ITQ"])
@@ -40,20 +49,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "noisy-tags.json")
     options = parser.parse_args()
     data = load_dataset("clipart", fair=True, views=("image", "tags"))
-    views, rows = data.part("train"), []
-    for name in options.systems:
-        for share in options.shares:
-            scores = []
-            for seed in range(options.seeds):
-                hasher = make(name, n_bits=options.bits, random_state=seed)
-                given: dict[str, Any] = {**views, "tags": shuffled(views["tags"], share, seed)}
-                hasher.fit(given if hasher.named_views else {"image": views["image"]})
-                scores.append(evaluate(hasher, data, WAY).mean["AP"])
-            rows.append({"system": name, "share": share, "mean": float(np.mean(scores)), "sd": spread(scores)})
-            print(f"{name}, {share:.0%} of the tags moved: {rows[-1]['mean']:.4f} ± {rows[-1]['sd']:.4f}", flush=True)
+    rows = []
+    for name, share in product(options.systems, options.shares):
+        scores = [score(name, options.bits, data, share, seed) for seed in range(options.seeds)]
+        rows.append({"system": name, "share": share, "mean": float(np.mean(scores)), "sd": spread(scores)})
+        print(f"{name}, {share:.0%} of the tags moved: {rows[-1]['mean']:.4f} ± {rows[-1]['sd']:.4f}", flush=True)
     facts = {"data": data.name, "checksum": data.checksum, "bits": options.bits, "seeds": options.seeds}
     facts |= {"protocol": WAY.as_dict() | {"hash": WAY.hash}, "versions": versions(), "machine": machine()}
-    options.out.write_text(json.dumps(facts | {"rows": rows}, indent=1) + "\n", encoding="utf8")
+    write_result(options.out, facts | {"rows": rows})
 
 
 if __name__ == "__main__":

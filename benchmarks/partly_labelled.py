@@ -8,7 +8,6 @@ Training items that lack a view are left out.  Results: benchmarks/results/.
 """
 
 import argparse
-import json
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from modalhash.datasets import load_dataset
 from modalhash.datasets.dataset import Dataset
 from modalhash.evaluation.missing_views import spread
 from modalhash.evaluation.protocol import Protocol, evaluate
-from modalhash.evaluation.results import machine, versions
+from modalhash.evaluation.results import machine, versions, write_result
 from modalhash.hasher import Hasher
 from modalhash.views import check_labels, missing
 
@@ -75,7 +74,7 @@ def main() -> None:
                 rows.append(measured(name, data, share, ones, options))
                 told = ", ".join(f"{way} {v['mean']:.3f} ± {v['sd']:.3f}" for way, v in rows[-1]["directions"].items())
                 print(f"{source}: {name}, {share:.0%} labelled, {ones:.0%} of the ones: {told}", flush=True)
-    options.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf8")
+    write_result(options.out, facts)
 
 
 if __name__ == "__main__":

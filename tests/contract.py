@@ -286,6 +286,14 @@ def wrong_n_bits_is_refused(system: type[Hasher], views: Data, labels: Labels) -
 
 
 @check
+def a_switch_is_true_or_false(system: type[Hasher], views: Data, labels: Labels) -> None:
+    for name, value in make(system).get_params().items():
+        if isinstance(value, bool):  # the command line hands over what is no JSON as a text
+            for wrong in ("no", "", 2, None):
+                assert_refused(partial(fitted, system, views, labels, **{name: wrong}), f"^{name}", TypeError)
+
+
+@check
 def a_system_says_what_it_is(system: type[Hasher], views: Data, labels: Labels) -> None:
     assert system.summary and system.__doc__ and system.__name__ in mh.__all__
     module = sys.modules[system.__module__]

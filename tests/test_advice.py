@@ -47,6 +47,7 @@ CASES: list[tuple[str, dict[str, Any], str | None, str]] = [
     ("gaps and no labels", {"labels": None, "views": {"image": X, "text": GAPS}}, "UMHOQA", "gaps in training"),
     ("an item without views", {"views": {"image": NOTHING}}, None, "no system can learn"),
     ("a view without items", {"views": {"image": X, "text": np.full_like(Y, np.nan)}}, None, "no system can learn"),
+    ("tags and no labels", {"labels": None, "views": {"image": X, "tags": Y}}, "DSTDH", "noisy tags"),
     ("no label in training", {"labels": NO_TRAINING}, "CCAITQ", "no labels"),
     ("no training", {"split": {"train": [], "query": [0]}}, None, "no system can learn"),
     ("narrow", {"labels": None, "views": {"image": X[:, :3], "text": Y}}, "CCAITQ", "two views"),

@@ -119,6 +119,24 @@ def test_the_whole_line(run: Run, tmp_path: Path, place: Path, system: str, data
         assert ("minus the inner product" if system == "ACQH" else "bits that differ, of 16") in text
 
 
+def test_a_system_of_pictures_and_tags_needs_no_tags_later(run: Run, tmp_path: Path) -> None:
+    data, model, folder = planted("social", 80, 0), str(tmp_path / "model"), str(tmp_path / "collection")
+    write_dataset(data, tmp_path / "social")
+    alone = Dataset(name="alone", views={"image": data.views["image"]}, labels=data.labels, split=data.split)
+    write_dataset(alone, tmp_path / "alone")
+    _, facts = both(run, "systems", "--for", str(tmp_path / "social"))
+    assert [row["fits"] for row in facts["systems"] if row["name"] in ("DSTDH", "LAGNH")] == ["yes", "yes"]
+    both(run, "fit", "DSTDH", "--data", str(tmp_path / "social"), "--bits", "8", "--out", model)
+    found = [both(run, "evaluate", model, "--data", str(tmp_path / name))[1]["rows"] for name in ("social", "alone")]
+    assert found[0] == found[1] and [(row["query"], row["database"]) for row in found[0]] == [("image", "image")]
+    for verb, out in (("encode", str(tmp_path / "codes")), ("index", folder)):
+        both(run, verb, model, "--data", str(tmp_path / "alone"), "--out", out)
+        code, _, error = run(verb, model, "--data", str(tmp_path / "social"), "--out", out, "--views", "tags")
+        assert code == 2 and "DSTDH: codes come from the view 'image', and it is absent" in error
+    code, _, error = run("fit", "DSTDH", "--data", str(tmp_path / "alone"), "--out", str(tmp_path / "new"))
+    assert code == 2 and "learns from the views 'image' and 'tags', got 'image'" in error
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -145,7 +163,7 @@ def test_data_is_listed_and_checked(run: Run) -> None:
         ("plain", "CCAITQ"),
         ("one", "A2LH"),
         ("gaps", "A2LH"),
-        ("unknown", "CCAITQ"),
+        ("unknown", "RDCMH"),
         ("lost", "UMHOQA"),
     ],
 )

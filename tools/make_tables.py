@@ -2,9 +2,10 @@
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
 benchmarks/results/NAME/*.json and from nothing else (other tables: from the files that speed_tables.py
-and curve_tables.py name).  With
---check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another protocol or
-other data than its neighbours (exit code 2).
+and curve_tables.py name).  NAME/SYSTEM keeps the rows of one system, its variants and its peers; published/SYSTEM
+is what the texts print for it.  A known table without results is "Not run yet.".  With --check nothing is written,
+and the exit code is 1 if a page differs.  A table refuses cells of another protocol or other data than its
+neighbours (exit code 2).
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cells import NOT_RUN, Results, cell_text, check_group, check_protocols, protocol_of, refusals, seeds_text, shown
 from curve_tables import CURVES
 from speed_tables import SPEED
+from system_tables import system_text
 
 from modalhash.evaluation.protocol import Protocol
 from modalhash.evaluation.published import published
 from modalhash.evaluation.results import TABLE_FILE, read_results
-from modalhash.evaluation.tables import kind_of
+from modalhash.evaluation.tables import TABLES, kind_of
 from modalhash.folders import read_json
 
 ROOT = Path(__file__).parent.parent
-MARKED = re.compile(r"(<!-- table: ([\w.-]+) -->\n)(.*?)(<!-- end of table -->)", flags=re.S)
-OWN = ("query_views", "database_views", "database", "database_codes", "hash")  # what protocols of a page differ in
+MARKED = re.compile(r"(<!-- table: ([\w./-]+) -->\n)(.*?)(<!-- end of table -->)", flags=re.S)
 SHORT = {"image → text": "I→T", "text → image": "T→I"}
-Results = list[dict[str, Any]]
 
 
 def main() -> None:
@@ -60,11 +61,16 @@ def main() -> None:
 
 
 def text_of(name: str, results: Path) -> str:
-    """The Markdown of a marker: a table of speed, or the cells in the folder of that name."""
+    """The Markdown of a marker: a table of speed, of one system, or the cells in the folder of that name."""
+    folder = name.rpartition("/")[0] or name
     if name not in {**SPEED, **CURVES}:
-        return table_text(results / name)
+        if folder in TABLES and not (results / folder).is_dir():
+            return NOT_RUN
+        return system_text(name, results) if "/" in name else table_text(results / name)
     try:
         return {**SPEED, **CURVES}[name](results)
+    except FileNotFoundError:
+        return NOT_RUN
     except KeyError as error:
         raise ValueError(f"{name}: a result file lacks {error}") from None
 
@@ -89,49 +95,19 @@ def table_text(folder: Path) -> str:
     return "\n\n".join(parts)
 
 
-def check_protocols(name: str, results: Results) -> None:
-    """ValueError unless the protocols differ only in the views, and in whose codes are searched."""
-    shared = {str({k: v for k, v in result["protocol"].items() if k not in OWN}) for result in results}
-    if len(shared) > 1:
-        raise ValueError(f"{name}: cells of {len(shared)} protocols in one table: {' | '.join(sorted(shared))}")
-
-
-def check_group(name: str, results: Results) -> None:
-    """ValueError unless all cells of a table have one protocol and one checksum of the data."""
-    for what, key, words in (("protocol", "hash", "protocol hashes"), ("data", "checksum", "data checksums")):
-        found = sorted({result[what][key] for result in results})
-        if len(found) > 1:
-            raise ValueError(f"{name}: cells of {len(found)} {words} in one table: {', '.join(found)}")
-
-
 def group_text(table: dict[str, Any], title: str, caption: str, results: Results) -> str:
     """One table with its protocol under it."""
-    protocol = Protocol.from_dict(results[0]["protocol"])
-    if protocol.hash != results[0]["protocol"]["hash"]:
-        raise ValueError(f"{caption}: the hash {results[0]['protocol']['hash']} is not that of its protocol")
+    protocol = protocol_of(caption, results)
     head = ["system", *(f"{bits} bits" for bits in table["bits"]), "bytes/item", fit_column(results)]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for system in table["systems"]:
         lines.append(row_text(system, table, [r for r in results if r["cell"]["system"] == system]))
     lines += published_rows(table, title, protocol)
     counts = [r for r in results if "mean" in r]
-    seeds = "one seed" if table["seeds"] == 1 else f"mean ± sd over {table['seeds']} seeds"
-    notes = [f"{table['measure']}, {seeds}. {queries_text(counts)}"]
+    notes = [f"{table['measure']}, {seeds_text(table)}. {queries_text(counts)}"]
     notes.append(f"Protocol `{protocol.hash}`: {protocol.words}. Data {results[0]['data']['checksum'][:12]}.")
     notes += refusals(results)
     return "\n".join([f"*{caption}*", "", *lines, "", "  \n".join(notes)])
-
-
-def refusals(results: Results) -> list[str]:
-    """A line a system that refuses: at which lengths, and why."""
-    lengths: dict[str, set[int]] = defaultdict(set)
-    reasons: dict[str, str] = {}
-    for result in sorted(results, key=lambda r: r["cell"]["n_bits"]):
-        if "refused" in result:
-            system = result["cell"]["system"]
-            lengths[system].add(result["cell"]["n_bits"])
-            reasons.setdefault(system, result["refused"].removeprefix(f"{system}: "))
-    return [f"— {s} at {', '.join(map(str, sorted(lengths[s])))} bits: {reasons[s]}." for s in lengths]
 
 
 def queries_text(results: Results) -> str:
@@ -155,25 +131,12 @@ def row_text(system: str, table: dict[str, Any], results: Results) -> str:
     longest = max((r["cell"]["n_bits"] for r in done), default=0)
     seconds = [r["seconds"].get("fit_cpu", r["seconds"]["fit"]) for r in done if r["cell"]["n_bits"] == longest]
     bytes_ = "–".join(f"{size:g}" for size in (sizes[:1] + sizes[-1:] if len(sizes) > 1 else sizes)) or "—"
-    told = system if ":" not in system else "{} ({})".format(*system.split(":"))
-    return "| " + " | ".join([told, *cells, bytes_, f"{np.median(seconds):.2f}" if seconds else "—"]) + " |"
+    return "| " + " | ".join([shown(system), *cells, bytes_, f"{np.median(seconds):.2f}" if seconds else "—"]) + " |"
 
 
 def fit_column(results: Results) -> str:
     """What the column of seconds holds: CPU time, or the clock's in files that know no other."""
     return "fit CPU s" if any("fit_cpu" in r.get("seconds", {}) for r in results) else "fit s"
-
-
-def cell_text(results: Results, table: dict[str, Any]) -> str:
-    """Mean ± sd over seeds; — where the system refuses; … where nothing was run."""
-    if any("refused" in result for result in results):
-        return "—"
-    values = [result["mean"][table["measure"]] for result in results]
-    if not values:
-        return "…"
-    mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
-    some = f" ({len(values)} of {table['seeds']})" if len(values) < table["seeds"] else ""
-    return (f"{mean:.4f}" if table["seeds"] == 1 else f"{mean:.4f} ± {sd:.4f}") + some
 
 
 def published_rows(table: dict[str, Any], title: str, protocol: Protocol) -> list[str]:

@@ -112,6 +112,8 @@ def _choose(data: Dataset, able: list[str]) -> tuple[str | None, str]:
             "the data has labels for some items: it learns from those and from the others too (needs PyTorch)",
         )
     labels = "no labels" if data.labels is None else "no labels for all training items"
+    if "DSTDH" in able:
+        return "DSTDH", f"the data has pictures with tags and {labels}: it learns from noisy tags, and finds by picture"
     if "CCAITQ" in able:
         views = {1: "one view", 2: "two views"}.get(len(data.views), f"{len(data.views)} views")
         return "CCAITQ", f"the data has {views} and {labels}: what the views agree on is all there is to learn"

@@ -139,7 +139,7 @@ def data_list(as_json: Json = False) -> None:
     """List the data sets that are known by name."""
     from modalhash.datasets import NAMED
 
-    _say({"datasets": NAMED}, as_json, lambda: "\n".join(f"{name:12} {what}" for name, what in NAMED.items()))
+    _say({"datasets": NAMED}, as_json, lambda: "\n".join(f"{name:13} {what}" for name, what in NAMED.items()))
 
 
 @data_app.command("check")
@@ -348,6 +348,7 @@ def evaluate(
     data: Data,
     cuts: Annotated[str, typer.Option(help="Ranks of AP@K, P@K and R@K, separated by commas.")] = "50",
     same: Annotated[bool, typer.Option("--same", help="Also search each view with itself.")] = False,
+    fused: Annotated[bool, typer.Option("--fused", help="Also all views against all (fused systems always).")] = False,
     queries: Annotated[str, typer.Option(help="Who queries: query, or validation (then in train).")] = "query",
     as_json: Json = False,
 ) -> None:
@@ -359,7 +360,8 @@ def evaluate(
     if queries not in ("query", "validation"):
         raise ValueError(f"--queries: expected query or validation, got {queries!r}")
     ranks = _numbers("--cuts", cuts)
-    results = evaluate_model(_load(model), load_dataset(data), queries=queries, cuts=ranks, same=same)
+    found = _load(model)
+    results = evaluate_model(found, load_dataset(data), queries=queries, cuts=ranks, same=same, fused=fused)
     facts = evaluation_facts(results)
     _say(facts, as_json, lambda: evaluation_text(facts))
 

@@ -14,8 +14,10 @@ from modalhash.codes import BinaryCodes
 from modalhash.model import MODEL as MODEL
 from modalhash.model import ConvergenceWarning as ConvergenceWarning
 from modalhash.model import Model
+from modalhash.model import check_choice as check_choice
 from modalhash.model import check_integer as check_integer
 from modalhash.model import check_real as check_real
+from modalhash.model import check_widths as check_widths
 from modalhash.views import F64, Floats, Matrix, Views, blocks, check_encode_views, check_labels, check_views, missing
 
 
@@ -96,12 +98,12 @@ class Hasher(Model, ABC):
         """Checked views in the order of `fit`, only those that codes come from, and the rows that have each."""
         self._check_fitted()
         checked, present = check_encode_views(views, self.widths_)
-        for name in self.encodes_from:
+        for name in self.needed_views:
             if name not in checked or not present[name].all():
                 row = f"row {np.argmin(present[name])} lacks it" if name in checked else "it is absent"
                 raise ValueError(f"{self.name}: codes come from the view {name!r}, and {row}")
-        if self.encodes_from:
-            checked = {name: checked[name] for name in self.encodes_from}
+        if self.needed_views:
+            checked = {name: checked[name] for name in self.needed_views}
         return checked, {name: present[name] for name in checked}
 
     def _outputs_of(
@@ -122,6 +124,11 @@ class Hasher(Model, ABC):
     def encode_queries(self, views: Views) -> Any:
         """Codes of queries; the same as `encode` unless the system treats queries apart."""
         return self.encode(views)
+
+    @property
+    def needed_views(self) -> tuple[str, ...]:
+        """Views without which an item has no code, the only ones that `encode` reads; none: any fitted view will do."""
+        return self.encodes_from
 
     def _check_gaps(self, views: Mapping[str, Matrix]) -> None:
         gaps = {name: missing(matrix) for name, matrix in views.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -51,6 +51,9 @@ class Model:
         check_integer("n_bits", self.n_bits, low=1)
         if self.random_state is not None:
             check_integer("random_state", self.random_state, low=0)
+        for field in fields(self):
+            if field.type == "bool" and getattr(self, field.name) not in (False, True):  # "no" would mean yes
+                raise TypeError(f"{field.name}: expected True or False, got {getattr(self, field.name)!r}")
 
     def _forget(self) -> None:
         """Drop all that was learned."""
@@ -140,3 +143,17 @@ def check_real(name: str, value: object, *, low: float, inclusive: bool = True) 
         raise TypeError(f"{name}: expected a number, got {value!r}")
     if not np.isfinite(value) or value < low or (value == low and not inclusive):
         raise ValueError(f"{name}: expected a number {'>=' if inclusive else '>'} {low}, got {value}")
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise ValueError unless value is one of the known names."""
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+
+
+def check_widths(name: str, value: object) -> None:
+    """Raise TypeError unless value is a tuple of integers, ValueError unless each of them is at least 1."""
+    if not isinstance(value, tuple):
+        raise TypeError(f"{name}: expected a tuple of integers, got {value!r}")
+    for width in value:
+        check_integer(name, width, low=1)

@@ -23,6 +23,14 @@ TINY = 1e-8  # what a degree or a length must exceed to be divided by
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "identity": nn.Identity}
 
 
+def check_device(name: str) -> None:
+    """ValueError unless torch can compute on the device of this name."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: a build without CUDA
+        raise ValueError(f"device: {name!r} cannot be used here ({str(error).splitlines()[0]})") from error
+
+
 def mlp(
     widths: Sequence[int],
     *,

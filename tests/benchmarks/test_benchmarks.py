@@ -118,6 +118,49 @@ def test_evaluation_runs(tmp_path: Path) -> None:
     assert {"cpu_seconds", "wall_seconds", "wall_ratio", "cpu_spread", "peak_mb", "mean_ap"} <= set(result)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_tags_goes_to_other_pictures(load: Any, share: float) -> None:
+    tags = np.arange(40).reshape(20, 2)
+    found = load("noisy_tags").shuffled(tags, share, 3)
+    moved = (found != tags).any(axis=1).sum()
+    assert 0.8 * share * 20 <= moved <= share * 20 and np.array_equal(np.sort(found, axis=0), tags)
+    assert np.array_equal(load("noisy_tags").shuffled(tags, share, 3), found)
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_labels_go_item_by_item_or_one_by_one(load: Any, unlabelled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    partly, given = load("partly_labelled"), []
+
+    class Taker:
+        takes_unlabelled = unlabelled
+
+        def fit(self, views: Any, labels: Any) -> Any:
+            given.append((len(views["image"]), labels))
+            return self
+
+    monkeypatch.setattr(partly, "make", lambda *_, **__: Taker())
+    data = mh.datasets.planted("nuisance", 100, 0)
+    n, before = len(data.split["train"]), np.array(data.part_labels("train"))
+    for share, ones in ((1.0, 1.0), (0.3, 1.0), (1.0, 0.6)):
+        partly.fitted("X", 8, data, share, ones, 0)
+    (_, whole), (items, some), (_, thin) = given
+    assert np.array_equal(whole, before) and np.array_equal(before, data.part_labels("train"))
+    assert (~np.isnan(some).any(axis=1)).sum() == round(0.3 * n) and items == (n if unlabelled else round(0.3 * n))
+    assert len(thin) == n and (thin <= before).all() and 0.4 < thin.sum() / before.sum() < 0.8
+
+
+@pytest.mark.slow
+def test_benchmarks_of_quality_run_and_have_their_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ("--bits", "8", "--seeds", "1", "--out")
+    run("noisy_tags.py", "--systems", "ITQ", "--shares", "0", *few, str(tmp_path / "new" / "noisy-tags.json"))
+    sizes = ("--systems", "LSH", "--data", "emoji", "--shares", "1", *few)
+    run("partly_labelled.py", *sizes, str(tmp_path / "new" / "partly-labelled.json"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS.parent / "tools"))
+    tables = import_module("curve_tables").CURVES
+    assert "| ITQ | 0." in tables["noisy-tags"](tmp_path / "new")
+    assert "| LSH | 60% of the ones | 0." in tables["partly-labelled"](tmp_path / "new")
+
+
 @needs_faiss
 def test_search_runs_and_answers_as_faiss_does(tmp_path: Path) -> None:
     sizes = ("--n", "1000", "--bits", "16", "64", "--queries", "1", "30", "--rounds", "1")

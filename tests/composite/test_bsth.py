@@ -237,7 +237,7 @@ def test_variants_are_fitted_saved_and_fused(name: str, tmp_path: Path) -> None:
     only = VARIANTS[name].get("only")
     if only:
         np.testing.assert_array_equal(hasher.encode({only: views[only]}).packed, codes.packed)
-        with pytest.raises(ValueError, match=f"{only}.*lacks"):
+        with pytest.raises(ValueError, match=f"BSTH: codes come from the view '{only}', and it is absent"):
             hasher.encode({"sound": views["sound"]})
     assert ("co-occurrence" in vars(hasher)["label_losses_"]) is (name not in ("BSTH-NC", "BSTH-PMLP"))
 
@@ -303,8 +303,14 @@ def test_wrong_parameters_are_refused() -> None:
     for case in wrong:
         with pytest.raises(ValueError, match=next(iter(case))):
             BSTH(**TINY | case).fit(views, labels)
-    for case in ({"only": "tags"}, {"positions": ("tags",)}):
-        with pytest.raises(ValueError, match="'tags' is unknown"):
+    for case, message in (
+        ({"only": "tags"}, "BSTH: only='tags' is none of the views 'image', 'text', 'sound'"),
+        ({"positions": ("tags",)}, "positions: view 'tags' is unknown"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            BSTH(**TINY | case).fit(views, labels)
+    for case in ({"positions": "text"}, {"positions": ["text"]}):  # a list could not be saved
+        with pytest.raises(TypeError, match="positions: expected a tuple of view names"):
             BSTH(**TINY | case).fit(views, labels)
     with pytest.raises(ValueError, match="BSTH: needs at least 2 items, got 1"):
         BSTH(**TINY).fit({name: x[:1] for name, x in views.items()}, labels[:1])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import modalhash as mh
 from modalhash.composite.umh_oqa import UMHOQA, VARIANTS
-from modalhash.composite.umh_oqa_training import Modality, Problem, varies
+from modalhash.composite.umh_oqa_training import Modality, Problem, View
 from modalhash.fusion import FusedHasher
 from modalhash.hasher import ConvergenceWarning
 from modalhash.quantized import QuantizedCodes
@@ -62,8 +62,7 @@ def start(gaps: bool = False, **params: Any) -> tuple[Problem, Twin]:
     """A problem in the middle of a fit, and its slow twin."""
     views = small(gaps=gaps)
     system = UMHOQA(**({"n_bits": 8, "latent_dim": 4, "random_state": 0, "alpha": 2.0} | params))
-    modalities, n = system._modalities(views)
-    problem = Problem(system, modalities, n)
+    problem = Problem(system, system._modalities(views), system._rng())
     for step in (problem.update_bases, problem.update_latent, problem.update_codebooks, problem.update_weights):
         step()
     return problem, Twin(problem, views)
@@ -468,7 +467,6 @@ def test_sparse_views_give_what_dense_ones_give() -> None:
     plain, _ = fitted(views)
     thin, _ = fitted({name: sp.csr_array(x) for name, x in views.items()})
     np.testing.assert_allclose(thin.codebooks_, plain.codebooks_, rtol=1e-3, atol=1e-5)
-    assert varies(sp.csr_array(views["text"])) and not varies(sp.csr_array(np.ones((3000, 2))))
 
 
 @pytest.mark.parametrize(
@@ -478,6 +476,7 @@ def test_sparse_views_give_what_dense_ones_give() -> None:
         ({"alpha": 0.0}, "alpha: expected a number > 0"),
         ({"latent_dim": 0}, "latent_dim: expected an integer of at least 1"),
         ({"sweeps": 0}, "sweeps: expected an integer of at least 1"),
+        ({"only": "text", "concatenate": True}, "only: 'text' leaves nothing to concatenate"),
         ({"metric": "cosine"}, "metric: expected one of l2, dot, hamming, got 'cosine'"),
         ({"weights": "none"}, "weights: expected one of query, learned, equal"),
         ({"tolerance": -1.0}, "tolerance: expected a number >= 0"),
@@ -497,7 +496,19 @@ def test_views_that_never_vary_are_refused_or_set_aside() -> None:
     assert (hasher.view_weights({"flat": np.ones((50, 3))}) == [0, 0, 1]).all()
 
 
+@pytest.mark.parametrize("concatenate", [False, True])
+def test_an_item_of_which_only_a_constant_view_is_known_stays_out_of_the_training(concatenate: bool) -> None:
+    views = {**small(60), "flat": np.ones((60, 3))}
+    views["image"][[4, 7]], views["text"][[4, 7]] = np.nan, np.nan
+    hasher, _ = fitted(views, concatenate=concatenate)
+    assert np.isfinite(hasher.objective_).all() and np.isfinite(hasher.codebooks_).all()
+    assert (hasher.view_weights(views)[[4, 7]] == [0, 0, 1]).all()
+    assert (vectors(hasher, views)[[4, 7]] == 0).all()
+    assert isinstance(hasher.codes_, QuantizedCodes)
+    np.testing.assert_array_equal(hasher.codes_.indices[4], indices(hasher, views)[7])
+
+
 def test_a_modality_counts_every_row_once() -> None:
     x = small(30)["text"]
-    modality = Modality({"text": (x, np.ones(30, dtype=bool), x.mean(axis=0), 1.0)})
+    modality = Modality({"text": View(x, np.ones(30, dtype=bool), x.mean(axis=0), 1.0)})
     assert modality.squares == 30 and modality.width == 5

@@ -293,6 +293,10 @@ def test_too_few_items_are_refused() -> None:
         ("margin", -1.0, ValueError),
         ("lam", float("nan"), ValueError),
         ("hidden", (0,), ValueError),
+        ("hidden", 64, TypeError),
+        ("hidden", [64], TypeError),  # could not be saved
+        ("weighted", "no", TypeError),
+        ("joint", None, TypeError),
         ("dropout", 1.0, ValueError),
         ("similarity", "none", ValueError),
     ],

@@ -54,6 +54,14 @@ def test_two_views_by_default_and_others_by_choice() -> None:
             load_clipart(views=wrong)
 
 
+def test_pictures_with_tags_have_a_name_of_their_own() -> None:
+    named, asked = load_dataset("clipart-tags"), load_dataset("clipart", views=("image", "tags"))
+    assert list(named.views) == ["image", "tags"] and named.checksum == asked.checksum
+    assert load_dataset("clipart-tags", min_uses=50).views["tags"].shape[1] < named.views["tags"].shape[1]
+    with pytest.raises(TypeError, match="clipart-tags: has no option 'nothing'"):
+        load_dataset("clipart-tags", nothing=1)
+
+
 def test_split(clipart: Dataset) -> None:
     split = clipart.split
     assert [len(split[part]) for part in ("query", "validation", "train", "database")] == [500, 300, 2709, 3009]

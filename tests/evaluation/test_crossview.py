@@ -10,7 +10,9 @@ import scipy.sparse as sp
 
 import modalhash as mh
 from modalhash.datasets import Dataset, planted
-from modalhash.evaluation.crossview import directions, evaluate
+from modalhash.evaluation import protocol
+from modalhash.evaluation.crossview import ALL, directions, evaluate
+from modalhash.evaluation.protocol import Protocol
 
 DATA = planted("nuisance", 80, 0)
 HASHER = mh.A2LH(n_bits=16, random_state=0).fit(DATA.part("train"), DATA.part_labels("train"))
@@ -104,3 +106,13 @@ def test_data_that_cannot_be_measured_are_refused(changes: dict[str, Any], messa
 def test_a_part_that_cannot_query_is_refused() -> None:
     with pytest.raises(ValueError, match="queries: expected query or validation, got 'train'"):
         evaluate(HASHER, DATA, queries="train")
+
+
+def test_fused_systems_are_measured_with_all_views() -> None:
+    fused = mh.SMHOQA(n_bits=16, random_state=0).fit(DATA.part("train"), DATA.part_labels("train"))
+    results, expected = evaluate(fused, DATA, cuts=(5,)), protocol.evaluate(fused, DATA, Protocol(cuts=(5,)))
+    assert list(results) == [("image", "text"), ("text", "image"), (ALL, ALL)]
+    assert results[ALL, ALL].mean == expected.mean and results[ALL, ALL].protocol == expected.protocol
+    assert (ALL, ALL) not in evaluate(HASHER, DATA) and (ALL, ALL) in evaluate(HASHER, DATA, fused=True)
+    alone = mh.SMHOQA(n_bits=16, only="text", random_state=0).fit(DATA.part("train"), DATA.part_labels("train"))
+    assert list(evaluate(alone, DATA)) == [("text", "text")]

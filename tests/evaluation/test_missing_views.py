@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -69,4 +70,10 @@ def test_what_cannot_be_lost_is_refused() -> None:
         missing_views(one, DATA)
     with pytest.raises(ValueError, match="draws"):
         missing_views(HASHER, DATA, draws=0)
+    with pytest.raises(ValueError, match="A2LH: has no view 'audio'; its views: 'image', 'text', 'tags'"):
+        beside_single_views(HASHER, {"audio": one}, DATA, lost=1)
+    gaps = dataclasses.replace(DATA, views={**DATA.views, "text": np.array(DATA.views["text"])})
+    gaps.views["text"][DATA.split["query"][0]] = np.nan
+    with pytest.raises(ValueError, match="some queries lack the view 'text'"):
+        beside_single_views(HASHER, {"text": one}, gaps, lost=1)
     assert spread([0.5]) == 0

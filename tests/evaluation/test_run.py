@@ -121,6 +121,12 @@ def test_names_of_cells_tell_options_and_protocols_apart() -> None:
     assert len(names | {cell.name}) == 7 and not any("/" in name or " " in name for name in names)
 
 
+def test_two_sources_of_one_title_are_refused() -> None:
+    first, second = (Source(name="clusters", options={"n": n}, label="Clusters") for n in (60, 80))
+    with pytest.raises(ValueError, match="sources: expected a title of its own for each, got Clusters, Clusters"):
+        dataclasses.replace(TABLE, sources=(first, second))
+
+
 def test_the_tables_of_the_benchmark() -> None:
     acqh, cross = TABLES["wiki-acqh"], TABLES["crossmodal"]
     assert len(list(acqh.cells())) == 5 * 5 * 4 and {p.database_codes for p in acqh.protocols} == {"learned", "encoded"}

@@ -336,6 +336,40 @@ def test_a_second_round_hears_the_functions() -> None:
     assert len(found[0].function_loss_) == 2 and len(found[0].objective_) > len(once.objective_)
 
 
+def test_rounds_are_shown_as_progress_and_share_what_hangs_on_the_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, views = social(80)
+    shown, solved = [], []
+    iterations, eigh = DSTDH._iterations, np.linalg.eigh
+    monkeypatch.setattr(DSTDH, "_iterations", lambda self, count: shown.append(count) or iterations(self, count))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(np.linalg, "eigh", lambda gram: solved.append(gram.shape) or eigh(gram))  # type: ignore[func-returns-value]
+    quiet, told = (DSTDH(n_bits=8, random_state=0, rounds=2, verbose=verbose).fit(views) for verbose in (False, True))
+    assert shown == [2, 2] and solved == [(views["tags"].shape[1],) * 2] * 2  # one eigenproblem a fit: O(c³)
+    np.testing.assert_array_equal(quiet.codes_.packed, told.codes_.packed)
+
+
+def test_beginning_anew_is_a_new_transfer() -> None:
+    used, Z, F = problem(), -problem().Z, np.zeros((N, K))
+    used.begin(Z, F)
+    fresh = Transfer(used.weights, Z, used.Y, used.S, used.G, F)
+    for transfer in (used, fresh):
+        transfer.run(5, 0.0)
+    np.testing.assert_array_equal(used.Z, fresh.Z)
+    assert used.objective[-5:] == fresh.objective and used.residual[-5:] == fresh.residual
+
+
+@pytest.mark.parametrize("name", ["DSTDH", "LAGNH"])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array, sp.coo_matrix])
+def test_one_tag_and_tags_that_nobody_has(name: str, form: Any) -> None:
+    _, views = social(60)
+    small = {"width": 8, "hidden": 8, "epochs": 1} if name == "LAGNH" else {}
+    one = (np.asarray(views["tags"])[:, :1] > 0).astype(np.int8)
+    one[0] = 1
+    for tags in (one, np.hstack([one, np.zeros((len(one), 3), dtype=np.int8)])):
+        given = {**views, "tags": form(tags)}
+        codes = make(name, n_bits=8, random_state=0, **small).fit(given).encode(given)
+        assert len(np.unique(codes.packed)) > 4
+
+
 def test_starts_and_more_bits_than_columns() -> None:
     _, views = social(80)
     codes = [

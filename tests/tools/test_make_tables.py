@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,22 @@ def test_a_table_shows_means_refusals_published_figures_and_its_protocol(root: P
     assert f"Protocol `{way.hash}`: {way.words}." in part and "learned" in part
     assert f"Data {cells[0]['data']['checksum'][:12]}" in part
     assert f"{cells[0]['n_queries']} queries, 0 of them without" in part
+
+
+def test_a_refusal_names_the_row_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    tool = import_module("cells")
+    told = {
+        "A2LH-K": "A2LH: needs labels, got None",
+        "ITQ:image": "ITQ: n_bits: expected at most 4",
+        "LSH": "view 'image': every row is missing",
+    }
+    results = [{"cell": {"system": name, "n_bits": 8}, "refused": reason} for name, reason in told.items()]
+    assert tool.refusals(results) == [
+        "— A2LH-K at 8 bits: needs labels, got None.",
+        "— ITQ:image at 8 bits: n_bits: expected at most 4.",
+        "— LSH at 8 bits: view 'image': every row is missing.",
+    ]
 
 
 def test_cells_of_two_protocols_are_refused(root: Path) -> None:

@@ -60,7 +60,7 @@ class Problem:
         self.update_maps()
 
     def iterate(self) -> None:
-        """One pass over all variables, in the order of the text, which starts at W."""
+        """One pass over all variables; W comes last, so that the maps of an iterate are the best for its H."""
         self.update_view_weights()
         self.update_rotation()
         self.update_common()

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
-from modalhash.fusion import FusedHasher, fuse
-from modalhash.hasher import check_integer, check_real, present_rows
+from modalhash.fusion import FusedHasher, Mask, fuse, who_has
+from modalhash.hasher import check_choice, check_integer, check_real, present_rows
 from modalhash.layers import ROWS, is_constant, of_view, run, standardised, standards
 from modalhash.solvers import signs
 from modalhash.transformer import bit_values, encode_tokens
-from modalhash.views import F64, Matrix, Views, blocks, dense
+from modalhash.views import F64, Matrix, blocks, dense
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,8 @@ class BSTH(FusedHasher):
     their own bits agree with its code (see `fusion`), else they weigh the same.
     The text's sizes are width=128, hidden=2048, words_hidden=1024 (views called text or tags), batch_size=1024; work
     in an epoch grows with items × views × n_bits × width² first of all.  Small sets are seen in batches of an eighth,
-    at least 32 rows; epochs None: at least 300 batches and 40 passes.  A view that never varies is set aside.
+    at least 32 rows; epochs None: at least 300 batches and 40 passes.  A view that never varies is set aside:
+    `view_weights` gives it 0, so that rows of items of which nothing else is known are all 0.
     """
 
     width: int = 32
@@ -81,7 +82,6 @@ class BSTH(FusedHasher):
     supervision: str = "prototypes"
     positions: tuple[str, ...] | None = None
     adaptive: bool = False
-    only: str | None = None
     label_epochs: int = 100
     epochs: int | None = None
     batch_size: int = 256
@@ -107,9 +107,10 @@ class BSTH(FusedHasher):
             check_real(name, getattr(self, name), low=0)
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name}: expected a share below 1, got {getattr(self, name)}")
-        for name, known in (("encoder", ENCODERS), ("supervision", SUPERVISION)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        check_choice("encoder", self.encoder, ENCODERS)
+        check_choice("supervision", self.supervision, SUPERVISION)
+        if self.positions is not None and not isinstance(self.positions, tuple):
+            raise TypeError(f"positions: expected a tuple of view names or None, got {self.positions!r}")
 
     def hidden_of(self, name: str) -> int:
         """Width of the hidden layer of a view's own network."""
@@ -126,10 +127,10 @@ class BSTH(FusedHasher):
         assert labels is not None
         if labels.shape[0] < 2:
             raise ValueError(f"{self.name}: needs at least 2 items, got {labels.shape[0]}")
-        for name in (self.only, *(self.positions or ())):
-            if name is not None and name not in views:
-                raise ValueError(f"{self.name}: view {name!r} is unknown; views: {', '.join(map(repr, views))}")
-        self._learn_standards(views)
+        for name in self.positions or ():
+            if name not in views:
+                raise ValueError(f"positions: view {name!r} is unknown; views: {', '.join(map(repr, views))}")
+        self._learn_standards(self._views_to_learn(views))
         with seeded(new_seed(self._rng())) as generator:
             B = self._learn_labels(labels, generator)
             self.codes_ = BinaryCodes.from_signs(B)
@@ -140,7 +141,7 @@ class BSTH(FusedHasher):
         self.means_, self.scales_ = {}, {}
         for name, has in present_rows(views).items():
             matrix = views[name] if has.all() else views[name][has]
-            if self.only in (None, name) and not is_constant(matrix):
+            if not is_constant(matrix):
                 self.means_[name], self.scales_[name] = standards(matrix)
         if not self.means_:
             raise ValueError(f"{self.name}: needs a view that varies over the items, got {', '.join(map(repr, views))}")
@@ -220,43 +221,24 @@ class BSTH(FusedHasher):
         )
 
     # encoding
-    def _check_encode(self, views: Views) -> tuple[dict[str, Matrix], dict[str, NDArray[np.bool_]]]:
-        checked, present = super()._check_encode(views)
-        if self.only is not None and not present.get(self.only, np.zeros(1, dtype=bool)).all():
-            raise ValueError(f"{self.name}: codes come from the view {self.only!r}, and an item lacks it")
-        return checked, present
+    def _outputs_of(self, block: Mapping[str, Matrix], present: Mapping[str, Mask], rows: slice) -> tuple[F64, Mask]:
+        """Values (1, rows, K) whose signs are the bits: the views have been fused on the way to them."""
+        values = self._fused(block, present, rows)[0][None]
+        return values, np.ones(values.shape[:2], dtype=bool)
 
-    def _outputs_of(
-        self, block: Mapping[str, Matrix], present: Mapping[str, NDArray[np.bool_]], rows: slice
-    ) -> tuple[F64, NDArray[np.bool_]]:
-        """Values (1, rows, K) whose signs are the bits, and who has which view."""
-        values, _ = self._fused(block, present, rows)
-        return values[None], np.stack([present[name][rows] for name in block])
-
-    def _fuse(self, outputs: F64, has: NDArray[np.bool_]) -> F64:
+    def _fuse(self, outputs: F64, has: Mask) -> F64:
         return np.asarray(outputs[0])
 
-    def view_weights(self, views: Views) -> F64:
-        """Weights (n, views) that `encode` gives to the concepts of an item's views, 0 for a view that it lacks.
+    def _weights_of(self, block: Mapping[str, Matrix], present: Mapping[str, Mask], rows: slice) -> F64:
+        """Weights (views, rows) of the views in the fused concepts; 0 for all where only constant views are known."""
+        found = dict(zip(self.means_, self._fused(block, present, rows)[1], strict=True))
+        nothing = np.zeros(next(iter(block.values())).shape[0])
+        return np.stack([found.get(name, nothing) for name in self.widths_])
 
-        Columns in the order in which the views were fitted (`widths_`); rows sum to 1, or to 0 for an item of which
-        only views are known that say nothing.  Raises ValueError as `encode` does.
-        """
-        checked, present = self._check_encode(views)
-        n = next(iter(checked.values())).shape[0]
-        weights = np.zeros((n, len(self.widths_)))
-        columns = [list(self.widths_).index(name) for name in self.means_]
-        for rows in blocks(n):
-            block = {name: matrix[rows] for name, matrix in checked.items()}
-            weights[rows.start : rows.stop, columns] = self._fused(block, present, rows)[1].T
-        return weights
-
-    def _fused(
-        self, block: Mapping[str, Matrix], present: Mapping[str, NDArray[np.bool_]], rows: slice
-    ) -> tuple[F64, F64]:
+    def _fused(self, block: Mapping[str, Matrix], present: Mapping[str, Mask], rows: slice) -> tuple[F64, F64]:
         """Values (rows, K) of a block of rows, and the weights (M, rows) of the views in `means_`."""
-        n = next(iter(block.values())).shape[0]
-        has = np.stack([present[name][rows] if name in block else np.zeros(n, dtype=bool) for name in self.means_])
+        has = who_has(self.means_, present, rows)
+        n = has.shape[1]
         values, weights = np.empty((n, self.n_bits)), np.empty((len(has), n))
         for part in blocks(n, ROWS):
             length = part.stop - part.start
@@ -273,14 +255,14 @@ class BSTH(FusedHasher):
             weights[:, part] = shares[:, :length]
         return values, weights
 
-    def _features(self, name: str, rows: Matrix, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def _features(self, name: str, rows: Matrix, mask: Mask) -> NDArray[np.float32]:
         """f of one view (Eq. 4.62) in a block of ROWS rows, as if rows of zeros where it is missing."""
         X = np.zeros((ROWS, self.widths_[name]), dtype=np.float32)
         X[: rows.shape[0]] = standardised(rows, self.means_[name], self.scales_[name])
         X[~mask] = 0.0
         return np.tanh(run(of_view(self.features_, name), X, "relu")).astype(np.float32)
 
-    def _shares(self, concepts: Mapping[str, NDArray[np.float32]], has: NDArray[np.bool_]) -> F64:
+    def _shares(self, concepts: Mapping[str, NDArray[np.float32]], has: Mask) -> F64:
         """Weights (M, rows) of the views of each item."""
         equal = has / np.maximum(has.sum(axis=0), 1)
         several = has.sum(axis=0) > 1
@@ -307,9 +289,7 @@ class BSTH(FusedHasher):
             return bit_values(self.heads_, fused)
         return run(self.heads_, fused.sum(axis=1), "tanh")
 
-    def _concepts(
-        self, features: Mapping[str, NDArray[np.float32]], has: NDArray[np.bool_]
-    ) -> dict[str, NDArray[np.float32]]:
+    def _concepts(self, features: Mapping[str, NDArray[np.float32]], has: Mask) -> dict[str, NDArray[np.float32]]:
         """Refined concepts (rows, K, width) of the views (Eq. 4.63-4.64)."""
         if self.encoder == "none":
             return {name: f[:, None] for name, f in features.items()}

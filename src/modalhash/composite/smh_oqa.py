@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from modalhash.anchors import choose_anchors, dense_anchors, squared_distances
 from modalhash.codes import BinaryCodes
 from modalhash.composite.asymmetric import Augmented, Problem, Solution
-from modalhash.fusion import ROUNDS, FusedHasher, adaptive_weights
-from modalhash.hasher import check_integer, check_real, present_rows
-from modalhash.solvers import signs
-from modalhash.views import F64, Floats, Matrix, Views, blocks, dense
+from modalhash.fusion import FusedHasher, Mask, counted, fuse, shares, who_has
+from modalhash.hasher import check_choice, check_integer, check_real, present_rows
+from modalhash.layers import is_constant
+from modalhash.views import F64, Floats, Matrix, blocks, dense
 
 ALL = "all"  # the name of all views side by side
 
@@ -51,8 +51,8 @@ class SMHOQA(FusedHasher):
 
     The code of any item, training items too, is sgn(Σ_l w_l W_l φ_l) over the views that it has; `rotate` puts R before
     the sum.  `codes_` are the learned B, which carry the labels and cannot be compared with these codes.
-    weights: `adaptive`, w_l ∝ 1/(μ_l ‖γ b - W_l φ_l‖) in turn with the code b, γ the mean size of H; `printed`,
-    1/‖b - W_l φ_l‖; `fixed`, 1/μ_l; `equal`, 1 in the fit, too.  only: the one view to learn and encode from;
+    weights: `adaptive`, w_l ∝ v_l/(μ_l ‖γ b - W_l φ_l‖) in turn with the code b, γ the mean size of H; `printed`,
+    1/‖b - W_l φ_l‖; `fixed`, v_l/μ_l; `equal`, 1 in the fit, too.  only: the one view to learn and encode from;
     concatenate: the views side by side as one; alpha: 1000/(K n) unless given; unit_labels: columns of Y have norm 1.
     solver: `discrete` never raises `objective_`; `alm` (with `penalty`) may, and its best iterate is kept.
     An item that lacks a view is left out of that view's term.  Memory is O(n · (K + c + views · anchors)).
@@ -67,7 +67,6 @@ class SMHOQA(FusedHasher):
     tolerance: float = 5e-3
     solver: str = "discrete"
     weights: str = "adaptive"
-    only: str | None = None
     concatenate: bool = False
     kernel: bool = True
     discrete: bool = True
@@ -87,32 +86,24 @@ class SMHOQA(FusedHasher):
                 check_real(name, getattr(self, name), low=0, inclusive=False)
         if self.n_anchors is not None:
             check_integer("n_anchors", self.n_anchors, low=1)
-        for name, known in {
-            "solver": ("discrete", "alm"),
-            "weights": ("adaptive", "printed", "fixed", "equal"),
-        }.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        check_choice("solver", self.solver, ("discrete", "alm"))
+        check_choice("weights", self.weights, ("adaptive", "printed", "fixed", "equal"))
         if self.solver == "alm" and not self.discrete:
             raise ValueError("solver: 'alm' learns discrete codes only; discrete=False needs 'discrete'")
         if self.only is not None and self.concatenate:
             raise ValueError(f"only: {self.only!r} leaves nothing to concatenate")
 
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
-        if self.only is not None:
-            if self.only not in views:
-                raise ValueError(f"only: {self.name} is to learn from {self.only!r}, got {', '.join(map(repr, views))}")
-            views = {self.only: views[self.only]}
-        rng = self._rng()
+        views, rng = self._views_to_learn(views), self._rng()
         present = present_rows(views)
         phi = self._fit_features(views, present, rng)
-        has = {ALL: np.ones(len(present[next(iter(views))]), dtype=bool)} if self.concatenate else present
-        telling = {} if self.concatenate else {m: phi[m] for m in phi if not is_constant(views[m], has[m])}
+        has = {ALL: np.ones(len(phi[ALL]), dtype=bool)} if self.concatenate else present
+        telling = {} if self.concatenate else {m: phi[m] for m in phi if varies(views[m], has[m])}
         problem = (Augmented if self.solver == "alm" else Problem)(self, telling or phi, has, labels, rng)
         best = self._solve(problem)
         self.codes_ = BinaryCodes.from_signs(best.B if self.discrete else best.B - best.B.mean(axis=0))
-        shares = dict(zip(best.W, (best.w / best.w.sum()).tolist(), strict=True))
-        self.view_weights_: dict[str, float] = {m: shares.get(m, 0.0) for m in phi}
+        learned = dict(zip(best.W, (best.w / best.w.sum()).tolist(), strict=True))
+        self.view_weights_: dict[str, float] = {m: learned.get(m, 0.0) for m in phi}
         self.scale_ = float(np.abs(best.H).mean())
         mean = best.H.mean(axis=0)  # all that a view without variation can say
         maps = {m: best.W[m] if m in best.W else constant_map(phi[m].shape[1], mean) for m in phi}
@@ -137,7 +128,7 @@ class SMHOQA(FusedHasher):
 
     # features
     def _fit_features(
-        self, views: dict[str, Matrix], present: dict[str, NDArray[np.bool_]], rng: np.random.Generator
+        self, views: dict[str, Matrix], present: dict[str, Mask], rng: np.random.Generator
     ) -> dict[str, Floats]:
         """φ of every training row, (n, p + 1) float32 a view; zero rows where it is missing."""
         order = choose_anchors(np.all(list(present.values()), axis=0), len(next(iter(present.values()))), rng)
@@ -146,35 +137,33 @@ class SMHOQA(FusedHasher):
         self.kernel_widths_: dict[str, float] = {}
         self.means_: dict[str, F64] = {}
         groups = {ALL: list(views)} if self.concatenate else {name: [name] for name in views}
-        return {
-            group: self._fit_map(group, {m: views[m] for m in names}, present, order) for group, names in groups.items()
-        }
+        parts = {group: {m: views[m] for m in names} for group, names in groups.items()}
+        if self.kernel:
+            return {group: self._fit_kernel(group, given, present, order) for group, given in parts.items()}
+        return {group: self._fit_linear(group, given, present) for group, given in parts.items()}
 
-    def _fit_map(
-        self, group: str, views: dict[str, Matrix], present: dict[str, NDArray[np.bool_]], order: NDArray[np.intp]
+    def _fit_linear(self, group: str, views: dict[str, Matrix], present: dict[str, Mask]) -> Floats:
+        """Learn the means of one view (or of all side by side); φ are the centred rows."""
+        n = len(next(iter(present.values())))
+        self.means_ |= {m: column_means(matrix, present[m]) for m, matrix in views.items()}
+        phi = np.zeros((n, sum(matrix.shape[1] for matrix in views.values()) + 1), dtype=np.float32)
+        for rows in blocks(n):
+            block, has = {m: matrix[rows] for m, matrix in views.items()}, {m: present[m][rows] for m in views}
+            phi[rows] = self._features(group, block, has)
+        phi[~np.any([present[m] for m in views], axis=0)] = 0.0
+        return phi
+
+    def _fit_kernel(
+        self, group: str, views: dict[str, Matrix], present: dict[str, Mask], order: NDArray[np.intp]
     ) -> Floats:
-        """Learn the feature map of one view (or of all side by side) and apply it to the training rows."""
+        """Learn anchors, width and means of the kernel of one view (or of all side by side); φ from its distances."""
         n, own = len(order), np.any([present[m] for m in views], axis=0)
-        if not self.kernel:
-            self.means_ |= {m: column_means(matrix, present[m]) for m, matrix in views.items()}
-            phi = np.zeros((n, sum(matrix.shape[1] for matrix in views.values()) + 1), dtype=np.float32)
-            for rows in blocks(n):
-                block, has = {m: matrix[rows] for m, matrix in views.items()}, {m: present[m][rows] for m in views}
-                phi[rows] = self._features(group, block, has)
-            phi[~own] = 0.0
-            return phi
         anchors = self._choose(views, present, order)
-        phi = np.zeros((n, len(anchors) + 1), dtype=np.float32)  # squared distances at first
+        phi = np.zeros((n, len(anchors) + 1), dtype=np.float32)
         values = phi[:, :-1]
         for m, matrix in views.items():
             self.anchors_[m] = dense_anchors(matrix, anchors)
-            spread = np.zeros(len(anchors))
-            for rows in blocks(n):
-                seen = present[m][rows]
-                squares = squared_distances(matrix[rows] if seen.all() else matrix[rows][seen], self.anchors_[m])
-                values[rows][seen] += squares
-                spread += squares.sum(axis=0)
-            self.spreads_[m] = spread / present[m].sum()
+            self.spreads_[m] = self._add_distances(values, m, matrix, present[m])
             values[own & ~present[m]] += self.spreads_[m].astype(np.float32)
         distance = sum(float(np.sqrt(values[rows], dtype=np.float64).sum()) for rows in blocks(n))
         self.kernel_widths_[group] = sigma = distance / (own.sum() * len(anchors)) or 1.0
@@ -186,9 +175,17 @@ class SMHOQA(FusedHasher):
         phi[~own] = 0.0
         return phi
 
-    def _choose(
-        self, views: dict[str, Matrix], present: dict[str, NDArray[np.bool_]], order: NDArray[np.intp]
-    ) -> NDArray[np.intp]:
+    def _add_distances(self, values: Floats, name: str, matrix: Matrix, own: Mask) -> F64:
+        """Add the squared distances of a view to its anchors to `values`, in place; their means over its items."""
+        total = np.zeros(values.shape[1])
+        for rows in blocks(len(own)):
+            seen = own[rows]
+            squares = squared_distances(matrix[rows] if seen.all() else matrix[rows][seen], self.anchors_[name])
+            values[rows][seen] += squares
+            total += squares.sum(axis=0)
+        return np.asarray(total / own.sum())
+
+    def _choose(self, views: dict[str, Matrix], present: dict[str, Mask], order: NDArray[np.intp]) -> NDArray[np.intp]:
         """Positions of the anchors: items that have the views."""
         fit = order[np.all([present[m][order] for m in views], axis=0)]
         wanted = self.n_anchors or max(1, min(1000, len(fit) // 2))
@@ -197,7 +194,7 @@ class SMHOQA(FusedHasher):
             raise ValueError(f"n_anchors: {wanted} anchors need as many training rows with {names}, got {len(fit)}")
         return fit[:wanted]
 
-    def _features(self, group: str, block: Mapping[str, Matrix], has: Mapping[str, NDArray[np.bool_]]) -> F64:
+    def _features(self, group: str, block: Mapping[str, Matrix], has: Mapping[str, Mask]) -> F64:
         """φ of a block of rows, (rows, p + 1), minus the training mean, and ones.
 
         Where the views stand side by side, a missing one counts as its mean (without kernel) or its mean distances.
@@ -217,78 +214,32 @@ class SMHOQA(FusedHasher):
         return np.hstack([*parts, np.ones((n, 1))])
 
     # codes
-    def _check_encode(self, views: Views) -> tuple[dict[str, Matrix], dict[str, NDArray[np.bool_]]]:
-        checked, present = super()._check_encode(views)
-        if self.only is None:
-            return checked, present
-        if self.only not in checked or not present[self.only].all():
-            row = f"row {np.argmin(present[self.only])} lacks it" if self.only in checked else "it is absent"
-            raise ValueError(f"{self.name}: codes come from the view {self.only!r}, and {row}")
-        return {self.only: checked[self.only]}, {self.only: present[self.only]}
-
-    def _maps(self) -> list[str]:
-        """Names of the maps in the order of `widths_` (a loaded model's `functions_` may have another)."""
-        return [ALL] if self.concatenate else [m for m in self.widths_ if m in self.functions_]
-
     def _project(self, name: str, block: Matrix) -> Floats:
         return self._features(name, {name: block}, {name: np.ones(block.shape[0], dtype=bool)}) @ self.functions_[name]
 
-    def _outputs_of(
-        self, block: Mapping[str, Matrix], present: Mapping[str, NDArray[np.bool_]], rows: slice
-    ) -> tuple[F64, NDArray[np.bool_]]:
-        """Outputs of all fitted maps, given or not, in the order of `_maps`, and who has which view."""
-        if self.concatenate:
-            whole = self._features(ALL, block, {m: present[m][rows] for m in block}) @ self.functions_[ALL]
-            return whole[None], np.ones((1, len(whole)), dtype=bool)
-        given, own = super()._outputs_of(block, present, rows)
-        at = [list(self.functions_).index(m) for m in block]
-        outputs, has = (
-            np.zeros((len(self.functions_), *given.shape[1:])),
-            np.zeros((len(self.functions_), own.shape[1])),
-        )
-        outputs[at], has[at] = given, own
-        return outputs, has.astype(bool)
+    def _outputs_of(self, block: Mapping[str, Matrix], present: Mapping[str, Mask], rows: slice) -> tuple[F64, Mask]:
+        """Outputs of all fitted views and who has which; views side by side are one that everyone has."""
+        if not self.concatenate:
+            return super()._outputs_of(block, present, rows)
+        whole = self._features(ALL, block, {m: present[m][rows] for m in block}) @ self.functions_[ALL]
+        return whole[None], np.ones((1, len(whole)), dtype=bool)
 
-    def _fuse(self, outputs: F64, has: NDArray[np.bool_]) -> F64:
-        return np.asarray((self._weigh(outputs, has)[:, :, None] * outputs).sum(axis=0))  # Eq. 4.31
-
-    def _weigh(self, outputs: F64, has: NDArray[np.bool_]) -> F64:
-        """Weights (views, rows) of each item: those of the fit over ‖γ b - W_l φ_l‖, in turn with its code b.
-
-        A view that was constant in training counts only where an item has no other.
-        """
-        prior: F64 = has * np.array([self.view_weights_[m] for m in self._maps()])[:, None]
-        prior = np.where(prior.sum(axis=0) > 0, prior, has)
-        own = prior > 0
-        if self.weights in ("equal", "printed"):
-            prior = own.astype(np.float64)
-        weights: F64 = prior / prior.sum(axis=0)
+    def _weigh(self, outputs: F64, has: Mask) -> F64:
+        """Weights (views, rows) of each item (Eq. 4.30): those of the fit over ‖γ b - W_l φ_l‖, with its code b."""
+        offline = np.array([self.view_weights_.get(m, 0.0) for m in ([ALL] if self.concatenate else self.widths_)])
+        own = counted(has, offline > 0)
+        prior = own.astype(np.float64)
+        if self.weights in ("adaptive", "fixed"):
+            prior *= np.where(offline > 0, offline, 1.0)[:, None]
         if self.weights in ("equal", "fixed"):
-            return weights
-        scale = 1.0 if self.weights == "printed" else self.scale_
-        for _ in range(ROUNDS):
-            code = scale * signs((weights[:, :, None] * outputs).sum(axis=0))
-            weights = prior * adaptive_weights(np.sqrt(((code - outputs) ** 2).sum(axis=2)), own)  # Eq. 4.30
-            weights /= weights.sum(axis=0)
-        return weights
+            return shares(prior)
+        return fuse(outputs, own, prior=prior, scale=1.0 if self.weights == "printed" else self.scale_)[1]
 
-    def view_weights(self, views: Views) -> F64:
-        """Weights (n, views) that `encode` gives to the views of each item, 0 for a view that it lacks; rows sum to 1.
-
-        Columns in the order of `widths_`.  Views side by side share the weight.  Raises ValueError as `encode` does.
-        """
-        checked, present = self._check_encode(views)
-        n = next(iter(checked.values())).shape[0]
-        weights = np.zeros((n, len(self.widths_)))
-        columns = [list(self.widths_).index(m) for m in (checked if self.concatenate else self._maps())]
-        for rows in blocks(n):
-            if self.concatenate:
-                has = np.stack([present[m][rows] for m in checked])
-                found = has / has.sum(axis=0)
-            else:
-                found = self._weigh(*self._outputs_of({m: x[rows] for m, x in checked.items()}, present, rows))
-            weights[rows.start : rows.stop, columns] = found.T
-        return weights
+    def _weights_of(self, block: Mapping[str, Matrix], present: Mapping[str, Mask], rows: slice) -> F64:
+        """Weights (views, rows) of all fitted views; views side by side share the weight."""
+        if self.concatenate:
+            return shares(who_has(self.widths_, present, rows).astype(np.float64))
+        return super()._weights_of(block, present, rows)
 
 
 def constant_map(height: int, value: F64) -> F64:
@@ -296,7 +247,7 @@ def constant_map(height: int, value: F64) -> F64:
     return np.asarray(np.vstack([np.zeros((height - 1, len(value))), value]))
 
 
-def column_means(matrix: Matrix, own: NDArray[np.bool_]) -> F64:
+def column_means(matrix: Matrix, own: Mask) -> F64:
     """Means (d,) over the rows that `own` names, in float64."""
     total = np.zeros(matrix.shape[1])
     for rows in blocks(matrix.shape[0]):
@@ -304,7 +255,6 @@ def column_means(matrix: Matrix, own: NDArray[np.bool_]) -> F64:
     return np.asarray(total / own.sum())
 
 
-def is_constant(matrix: Matrix, own: NDArray[np.bool_]) -> bool:
-    """True if all the rows that `own` names are the same."""
-    first = dense(matrix[[int(np.argmax(own))]])
-    return all((dense(matrix[rows][own[rows]]) == first).all() for rows in blocks(matrix.shape[0]))
+def varies(matrix: Matrix, own: Mask) -> bool:
+    """Whether the rows that `own` names differ."""
+    return not is_constant(matrix if own.all() else matrix[own])

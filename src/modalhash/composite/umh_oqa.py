@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
-from modalhash.composite.umh_oqa_training import BITS, WORDS, Modality, Problem, varies
-from modalhash.fusion import FusedHasher, adaptive_weights
-from modalhash.hasher import check_integer, check_real, present_rows
+from modalhash.composite.umh_oqa_training import BITS, WORDS, Modality, Problem, View
+from modalhash.fusion import FusedHasher, Mask, adaptive_weights, counted, shares, view_outputs, weighted_sum, who_has
+from modalhash.hasher import check_choice, check_integer, check_real, present_rows
+from modalhash.layers import is_constant
 from modalhash.quantized import F32, QuantizedCodes
 from modalhash.quantizers import Indices, decode, nearest_words
 from modalhash.solvers import centred_product, mean_and_scale, row_product
@@ -69,7 +69,6 @@ class UMHOQA(FusedHasher):
     tolerance: float = 1e-3
     metric: str = "l2"
     weights: str = "query"
-    only: str | None = None
     concatenate: bool = False
 
     fits_missing_views: ClassVar[bool] = True
@@ -83,13 +82,14 @@ class UMHOQA(FusedHasher):
             check_integer(name, getattr(self, name), low=1)
         check_real("alpha", self.alpha, low=0, inclusive=False)
         check_real("tolerance", self.tolerance, low=0)
-        for name, known in (("metric", METRICS), ("weights", WEIGHTS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        check_choice("metric", self.metric, METRICS)
+        check_choice("weights", self.weights, WEIGHTS)
+        if self.only is not None and self.concatenate:
+            raise ValueError(f"only: {self.only!r} leaves nothing to concatenate")
 
     # training
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
-        problem = Problem(self, *self._modalities(views))
+        problem = Problem(self, self._modalities(views), self._rng())
         self.objective_ = [problem.objective()]
         for _ in self._iterations(self.max_iter):
             problem.update_words()
@@ -111,43 +111,32 @@ class UMHOQA(FusedHasher):
         learned = dict.fromkeys(self.functions_, 1.0)
         if not self.concatenate:
             learned = dict(zip(self.functions_, self.alpha / (self.alpha * problem.mu + 1.0), strict=True))
-        self.learned_weights_ = np.array([learned.get(name, 1e-12) for name in self.widths_])
+        self.learned_weights_ = np.array([learned.get(name, 1.0) for name in self.widths_])
         self.codebooks_: F32 = problem.C.astype(np.float32)
         self.codes_ = self._stored(problem.A)
 
-    def _modalities(self, views: dict[str, Matrix]) -> tuple[list[Modality], int]:
-        """What counts as one view each in the objective, and the number of items; learns the means."""
-        if self.only is not None and self.only not in views:
-            raise ValueError(f"{self.name}: only={self.only!r} is none of the views {', '.join(map(repr, views))}")
-        used = {name: matrix for name, matrix in views.items() if self.only in (None, name)}
+    def _modalities(self, views: dict[str, Matrix]) -> list[Modality]:
+        """What counts as one view each in the objective; learns the means."""
+        used = self._views_to_learn(views)
         present = present_rows(used)
-        n = len(next(iter(present.values())))
-        if not np.any(list(present.values()), axis=0).all():
-            row = np.argmin(np.any(list(present.values()), axis=0))
+        seen = np.any(list(present.values()), axis=0)
+        if not seen.all():
+            row = np.argmin(seen)
             raise ValueError(f"{self.name}: row {row} lacks the view {self.only!r}, the only one to learn from")
         self.means_: dict[str, F64] = {}
         known = {}
         for name, matrix in used.items():
             rows = matrix if present[name].all() else matrix[present[name]]
             self.means_[name], scale = mean_and_scale(rows)
-            if varies(rows):
-                known[name] = (rows, present[name], self.means_[name], scale)
+            if not is_constant(rows):
+                known[name] = View(rows, present[name], self.means_[name], scale)
         if not known:
-            raise ValueError(f"{self.name}: no view varies over the {n} training items")
+            raise ValueError(f"{self.name}: no view varies over the {len(seen)} training items")
         if self.concatenate:
-            return [Modality(known)], n
-        return [Modality({name: known[name]}) for name in known], n
+            return [Modality(known)]
+        return [Modality({name: view}) for name, view in known.items()]
 
     # encoding
-    def _check_encode(self, views: Views) -> tuple[dict[str, Matrix], dict[str, NDArray[np.bool_]]]:
-        checked, present = super()._check_encode(views)
-        if self.only is not None:
-            if self.only not in checked or not present[self.only].all():
-                row = f"row {np.argmin(present[self.only])} lacks it" if self.only in checked else "it is absent"
-                raise ValueError(f"{self.name}: codes come from the view {self.only!r}, and {row}")
-            checked, present = {self.only: checked[self.only]}, {self.only: present[self.only]}
-        return checked, present
-
     def encode(self, views: Views) -> QuantizedCodes | BinaryCodes:  # type: ignore[override]
         """Codes of items from the views that each of them has, with weights of its own (see `view_weights`).
 
@@ -166,12 +155,9 @@ class UMHOQA(FusedHasher):
             return self.encode(views)
         return np.vstack([fused for _, _, fused, _ in self._coded(views, alike=True)]).astype(np.float32)
 
-    def view_weights(self, views: Views) -> F64:
-        """Weights (n, views) that `encode` gives to the views of each item, 0 for a view that does not count.
-
-        Columns in the order in which the views were fitted (`widths_`); rows sum to 1.  Raises ValueError as `encode`.
-        """
-        return np.vstack([weights.T for _, weights, _, _ in self._coded(views)])
+    def _weights_of(self, block: Mapping[str, Matrix], present: Mapping[str, Mask], rows: slice) -> F64:
+        outputs, has = self._latent(block, who_has(self.widths_, present, rows), alike=False)
+        return self._weights_and_words(outputs, has)[0]
 
     def _coded(self, views: Views, *, alike: bool = False) -> Iterator[Coded]:
         """For blocks of rows: latent rows, weights of the views, fused latent rows and words.
@@ -182,35 +168,22 @@ class UMHOQA(FusedHasher):
         n = next(iter(checked.values())).shape[0]
         for rows in blocks(n):
             block = {name: matrix[rows] for name, matrix in checked.items()}
-            outputs, has = self._latent(block, {name: present[name][rows] for name in block}, alike)
+            outputs, has = self._latent(block, who_has(self.widths_, present, rows), alike)
             weights, words = self._weights_and_words(outputs, has)
             yield outputs, weights, self._sum(outputs, weights), words
 
-    def _latent(
-        self, block: dict[str, Matrix], present: dict[str, NDArray[np.bool_]], alike: bool
-    ) -> tuple[F64, NDArray[np.bool_]]:
-        """Latent rows R_lᵀx_l (views, rows, D), 0 for a missing view, and the views that count for an item.
+    def _latent(self, block: Mapping[str, Matrix], has: Mask, alike: bool) -> tuple[F64, Mask]:
+        """Latent rows R_lᵀx_l (views, rows, D), 0 for a missing view, and the views that count for an item."""
+        varied = np.array([name in self.functions_ for name in self.widths_])
+        product = row_product if alike else centred_product
 
-        A view that never varied in the training counts only where an item has no other.
-        """
-        n = len(next(iter(present.values())))
-        has = np.stack([present.get(name, np.zeros(n, dtype=bool)) for name in self.widths_])
-        known = np.array([name in self.functions_ for name in self.widths_])
-        outputs = np.zeros((*has.shape, self.codebooks_.shape[2]))
-        for output, own, name in zip(outputs, has, self.widths_, strict=True):
-            if name in self.functions_ and own.any():
-                rows = block[name] if own.all() else block[name][own]
-                output[own] = self._row_by_row(name, rows) if alike else self._project(name, rows)
-        counted = has & known[:, None]
-        return outputs, np.where(counted.any(axis=0), counted, has)
+        def project(name: str, rows: Matrix) -> F64:
+            return product(rows, self.means_[name], self.functions_[name])
 
-    def _project(self, name: str, block: Matrix) -> F64:
-        return centred_product(block, self.means_[name], self.functions_[name])
+        D = self.codebooks_.shape[2]
+        return view_outputs(block, self.widths_, has & varied[:, None], D, project), counted(has, varied)
 
-    def _row_by_row(self, name: str, block: Matrix) -> F64:
-        return row_product(block, self.means_[name], self.functions_[name])
-
-    def _weights_and_words(self, outputs: F64, has: NDArray[np.bool_]) -> tuple[F64, Indices]:
+    def _weights_and_words(self, outputs: F64, has: Mask) -> tuple[F64, Indices]:
         """Weights (views, rows) of the views of every item, sum 1, and its words (rows, m) (Eq. 4.52-4.57).
 
         With R fixed the best H and μ for given words have a closed form together: α/(αμ_l + 1), the weight that is
@@ -218,8 +191,7 @@ class UMHOQA(FusedHasher):
         from equal weights, and Σ_l ‖R_lᵀx_l - Cν(b)‖ of an item never rises.
         """
         C = self.codebooks_.astype(np.float64)
-        given = has * self.learned_weights_[:, None] if self.weights == "learned" else has
-        weights = np.asarray(given / np.maximum(given.sum(axis=0), 1e-300))
+        weights = shares(has * (self.learned_weights_[:, None] if self.weights == "learned" else 1.0))
         A = self._words(C, self._sum(outputs, weights))
         for _ in range(ROUNDS if self.weights == "query" and not self.concatenate else 0):
             weights = adaptive_weights(np.sqrt(((decode(C, A) - outputs) ** 2).sum(axis=2)), has)
@@ -228,7 +200,7 @@ class UMHOQA(FusedHasher):
 
     def _sum(self, outputs: F64, weights: F64) -> F64:
         """The fused latent rows; of views side by side the plain sum, a missing one at its mean."""
-        return np.asarray((outputs if self.concatenate else weights[:, :, None] * outputs).sum(axis=0))
+        return weighted_sum(np.ones_like(weights) if self.concatenate else weights, outputs)
 
     def _words(self, C: F64, E: F64, start: Indices | None = None) -> Indices:
         return nearest_words(C, np.eye(C.shape[2]), E, self.sweeps, start)

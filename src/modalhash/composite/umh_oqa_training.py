@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modalhash.fusion import Mask
 from modalhash.quantizers import (
     SEEDS,
     cut_words,
@@ -17,7 +18,7 @@ from modalhash.quantizers import (
     residual_words,
 )
 from modalhash.solvers import centred_product, principal_directions, procrustes
-from modalhash.views import F64, Matrix, blocks, dense
+from modalhash.views import F64, Matrix, blocks
 
 if TYPE_CHECKING:
     from modalhash.composite.umh_oqa import UMHOQA
@@ -28,63 +29,69 @@ SAMPLE = 10_000  # training rows from which the start is made
 RIDGE = 1e-6  # on codebooks, relative to the weight of an average word
 
 
-class Modality:
-    """One view of the objective, or several side by side: the rows that have it, centred and scaled when read."""
+class View(NamedTuple):
+    """A view that varies: the rows of the items that have it (n_l, d), who they are (n,), mean (d,) and scale."""
 
-    def __init__(self, views: dict[str, tuple[Matrix, NDArray[np.bool_], F64, float]]) -> None:
-        self.views = views  # name -> rows that have the view, who has it, mean, scale
-        self.has = np.any([present for _, present, _, _ in views.values()], axis=0)
+    matrix: Matrix
+    present: Mask
+    mean: F64
+    scale: float
+
+
+class Modality:
+    """One view of the objective, or several side by side, centred and scaled when read."""
+
+    def __init__(self, views: dict[str, View]) -> None:
+        self.views = views
+        self.has = np.any([view.present for view in views.values()], axis=0)
         self.rows = np.flatnonzero(self.has)
-        self.at = {name: np.flatnonzero(present[self.rows]) for name, (_, present, _, _) in views.items()}
-        self.widths = {name: matrix.shape[1] for name, (matrix, _, _, _) in views.items()}
-        self.width = sum(self.widths.values())
+        self.at = {name: np.flatnonzero(view.present[self.rows]) for name, view in views.items()}
+        self.width = sum(view.matrix.shape[1] for view in views.values())
         self.squares = float(sum(len(at) for at in self.at.values()))  # ‖X_l‖²: the scale makes it 1 a row
 
     def split(self, R: F64) -> dict[str, F64]:
         """The rows of R_l that belong to each view, divided by its scale."""
-        edges = np.cumsum([0, *self.widths.values()])
+        edges = np.cumsum([0, *(view.matrix.shape[1] for view in self.views.values())])
         return {
-            name: R[low:high] / scale
-            for (name, (_, _, _, scale)), low, high in zip(self.views.items(), edges[:-1], edges[1:], strict=True)
+            name: R[low:high] / view.scale
+            for (name, view), low, high in zip(self.views.items(), edges[:-1], edges[1:], strict=True)
         }
 
     def project(self, R: F64) -> F64:
         """X_lᵀR_l, (rows, D)."""
         Z = np.zeros((len(self.rows), R.shape[1]))
         for name, W in self.split(R).items():
-            matrix, _, mean, _ = self.views[name]
-            for part in blocks(matrix.shape[0]):
-                Z[self.at[name][part]] += centred_product(matrix[part], mean, W)
+            view = self.views[name]
+            for part in blocks(view.matrix.shape[0]):
+                Z[self.at[name][part]] += centred_product(view.matrix[part], view.mean, W)
         return Z
 
     def cross(self, H: F64) -> F64:
         """X_lH_lᵀ, (d_l, D)."""
         parts = []
-        for name, (matrix, _, mean, scale) in self.views.items():
-            total = np.zeros((matrix.shape[1], H.shape[1]))
-            for part in blocks(matrix.shape[0]):
+        for name, view in self.views.items():
+            total = np.zeros((view.matrix.shape[1], H.shape[1]))
+            for part in blocks(view.matrix.shape[0]):
                 values = H[self.at[name][part]]
-                total += transposed_product(matrix[part], values) - np.outer(mean, values.sum(axis=0))
-            parts.append(total / scale)
+                total += transposed_product(view.matrix[part], values) - np.outer(view.mean, values.sum(axis=0))
+            parts.append(total / view.scale)
         return np.vstack(parts)
 
     def only(self, rows: NDArray[np.intp]) -> Modality:
         """The same for some items, by their positions; they have all of the views."""
-        everyone = np.ones(len(rows), dtype=bool)
-        return Modality(
-            {
-                name: (matrix[np.searchsorted(np.flatnonzero(present), rows)], everyone, mean, scale)
-                for name, (matrix, present, mean, scale) in self.views.items()
-            }
-        )
+        views = {}
+        for name, view in self.views.items():
+            matrix = view.matrix[np.searchsorted(np.flatnonzero(view.present), rows)]
+            views[name] = view._replace(matrix=matrix, present=np.ones(len(rows), dtype=bool))
+        return Modality(views)
 
 
 class Problem:
     """The variables of UMH-OQA and one method an update; rows are items, so H_l is (n_l, D) and B is A (n, m)."""
 
-    def __init__(self, system: UMHOQA, modalities: list[Modality], n: int) -> None:
-        self.system, self.modalities, self.n = system, modalities, n
-        self.alpha, rng = system.alpha, system._rng()
+    def __init__(self, system: UMHOQA, modalities: list[Modality], rng: np.random.Generator) -> None:
+        self.system, self.modalities, self.alpha = system, modalities, system.alpha
+        self.n = n = len(modalities[0].has)
         self.D = min(system.latent_dim, n, max(modality.width for modality in modalities))
         self.mu = np.full(len(modalities), 1.0 / len(modalities))
         self.shares = np.array([n / len(modality.rows) for modality in modalities])
@@ -107,25 +114,19 @@ class Problem:
 
         From the items that have every view; what they leave open is filled by chance.
         """
-        rows = np.flatnonzero(np.all([modality.has for modality in self.modalities], axis=0))
-        for modality in self.modalities:
-            for _, present, _, _ in modality.views.values():
-                rows = rows[present[rows]]
-        rows = np.sort(rng.permutation(rows)[:SAMPLE])
+        everyone = [view.present for modality in self.modalities for view in modality.views.values()]
+        rows = np.sort(rng.permutation(np.flatnonzero(np.all(everyone, axis=0)))[:SAMPLE])
         noise = [rng.standard_normal((modality.width, self.D)) for modality in self.modalities]
         if not len(rows):
             return [procrustes(values) for values in noise]
         chosen = [modality.only(rows) for modality in self.modalities]
         views = {name: view for modality in chosen for name, view in modality.views.items()}
-        W = principal_directions(
-            {name: matrix for name, (matrix, _, _, _) in views.items()},
-            {name: mean for name, (_, _, mean, _) in views.items()},
-            {name: scale for name, (_, _, _, scale) in views.items()},
-            self.D,
-            int(rng.integers(2**31)),
-        )
-        V = sum(centred_product(matrix, mean, W[name]) for name, (matrix, _, mean, _) in views.items())
-        crosses = [modality.cross(np.asarray(V)) for modality in chosen]
+        matrices = {name: view.matrix for name, view in views.items()}
+        means = {name: view.mean for name, view in views.items()}
+        scales = {name: view.scale for name, view in views.items()}
+        W = principal_directions(matrices, means, scales, self.D, int(rng.integers(2**31)))
+        V = np.asarray(sum(centred_product(view.matrix, view.mean, W[name]) for name, view in views.items()))
+        crosses = [modality.cross(V) for modality in chosen]
         return [
             procrustes(cross + 1e-6 * (np.abs(cross).max() or 1.0) * values)
             for cross, values in zip(crosses, noise, strict=True)
@@ -139,11 +140,14 @@ class Problem:
         return total
 
     def fused(self) -> F64:
-        """The mean of each item's latent rows, weighed by 1/μ_l, (n, D): the nearest words to it are those of 4.35."""
+        """The mean of each item's latent rows, weighed by 1/μ_l, (n, D): the nearest words to it are those of 4.35.
+
+        0 for an item that has only views which never vary: it weighs nothing.
+        """
         E = np.zeros((self.n, self.D))
         for modality, H, weight in zip(self.modalities, self.H, self.shares / self.mu, strict=True):
             E[modality.rows] += weight * H
-        return np.asarray(E / self.totals()[:, None])
+        return np.asarray(E / np.maximum(self.totals(), 1e-300)[:, None])
 
     def update_words(self) -> None:
         """Update B."""
@@ -193,12 +197,6 @@ class Problem:
         for modality, Z, H, share in zip(self.modalities, self.Z, self.H, self.shares, strict=True):
             total += self.alpha * share * (modality.squares - 2.0 * np.sum(H * Z) + np.sum(H**2))
         return float(total)
-
-
-def varies(matrix: Matrix) -> bool:
-    """Whether any row differs from the first."""
-    first = dense(matrix[:1])
-    return any(bool((dense(matrix[rows]) != first).any()) for rows in blocks(matrix.shape[0]))
 
 
 def transposed_product(matrix: Matrix, values: F64) -> F64:

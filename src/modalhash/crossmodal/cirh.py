@@ -57,17 +57,17 @@ class CIRH(Hasher):
 
     alpha1: float = 0.5
     alpha2: float = 0.6
-    cut: float = 0.6
+    cut: float = 0.95
     lambda1: float = 10.0
     lambda2: float = 1.0
     beta: float = 0.01
     width: int = 512
     hidden: int | None = None
     batch_size: int | None = None
-    epochs: int = 60
-    function_epochs: int = 60
+    epochs: int = 30
+    function_epochs: int = 30
     learning_rate: float = 1e-3
-    function_learning_rate: float = 1e-4
+    function_learning_rate: float = 1e-3
     validation: float = 0.0
     patience: int = 10
     aggregate: bool = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.hasher import Hasher, check_integer, check_real
+from modalhash.hasher import Hasher, check_integer, check_real, check_widths
 from modalhash.layers import is_constant, joined, of_view, run, standardised, standards
 from modalhash.views import F64, Floats, Matrix, dense
 
@@ -82,8 +82,7 @@ class RDCMH(Hasher):
         for name in ("epochs", "batch_size", "draws"):
             check_integer(name, getattr(self, name), low=1)
         check_integer("n_bins", self.n_bins, low=3)
-        for width in self.hidden:
-            check_integer("hidden", width, low=1)
+        check_widths("hidden", self.hidden)
         check_real("learning_rate", self.learning_rate, low=0, inclusive=False)
         for name in ("margin", "lam", "feature_weight", "dropout"):
             check_real(name, getattr(self, name), low=0)

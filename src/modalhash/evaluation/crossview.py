@@ -9,8 +9,11 @@ from typing import Any
 from modalhash.datasets.dataset import Dataset
 from modalhash.evaluation import protocol
 from modalhash.evaluation.protocol import Protocol
+from modalhash.fusion import FusedHasher
 from modalhash.hasher import Hasher
 from modalhash.metrics import RetrievalResult
+
+ALL = "all views"
 
 
 def directions(data: Dataset, hasher: Hasher, *, same: bool = False) -> list[tuple[str, str]]:
@@ -21,7 +24,7 @@ def directions(data: Dataset, hasher: Hasher, *, same: bool = False) -> list[tup
 
 def shared_views(hasher: Hasher, data: Dataset) -> list[str]:
     """Names of the fitted views that the data has; ValueError if there is none."""
-    views = [name for name in hasher.encodes_from or hasher.widths_ if name in data.views]
+    views = [name for name in hasher.needed_views or hasher.widths_ if name in data.views]
     if not views:
         raise ValueError(
             f"{data.name}: has the views {', '.join(map(repr, data.views))}, "
@@ -37,10 +40,12 @@ def evaluate(
     queries: str = "query",
     cuts: Sequence[int] = (50,),
     same: bool = False,
+    fused: bool = False,
     **conventions: Any,
 ) -> dict[tuple[str, str], RetrievalResult]:
     """Measures of every direction: `queries` (a part) in one view against the encoded database in another.
 
+    Of a system that fuses views (or with `fused`) also all views against all views, under the name (ALL, ALL).
     An item is relevant when it shares a label.  Items that lack the view are left out on their side.  Conventions
     are further fields of the Protocol.  With queries from `validation`, the database is the training part, so that
     no query is in it.
@@ -48,7 +53,10 @@ def evaluate(
     Raises ValueError for data without labels or without queries, and for a view that no item of a side has.
     """
     shared: dict[str, Any] = {"queries": queries, "cuts": tuple(cuts), **conventions}
-    return {
+    results = {
         (a, b): protocol.evaluate(hasher, data, Protocol(query_views=(a,), database_views=(b,), **shared))
         for a, b in directions(data, hasher, same=same)
     }
+    if (fused or isinstance(hasher, FusedHasher)) and len(shared_views(hasher, data)) > 1:
+        results[ALL, ALL] = protocol.evaluate(hasher, data, Protocol(**shared))
+    return results

@@ -51,11 +51,14 @@ def beside_single_views(
     """mAP of a system whose queries have lost `lost` views, and of systems of one view, on the queries that have it.
 
     singles: view -> a system fitted on that view alone.  All views against all views, and one view against the same
-    view.  Returns view -> fused, single: means over draws, and fused_sd, single_sd over draws.
+    view.  Returns view -> fused, single: means over draws, and fused_sd, single_sd over draws.  Raises ValueError for a
+    view that the system does not have, or that a query lacks.
     """
     asked = Asked(hasher, data, Protocol())
     found = {}
     for view, single in singles.items():
+        if view not in asked.views:
+            raise ValueError(f"{hasher.name}: has no view {view!r}; its views: {', '.join(map(repr, asked.views))}")
         alone = Asked(single, data, Protocol(query_views=(view,), database_views=(view,)))
         own = alone.scores(alone.views)
         if len(own) != asked.n:

@@ -188,7 +188,7 @@ def with_views(
     if not len(data.split[part]):
         counts = ", ".join(f"{name} {len(data.split[name])}" for name in PARTS)
         raise ValueError(f"{data.name}: has no {part} items; its split is {counts}")
-    names = list(views) or [name for name in hasher.encodes_from or hasher.widths_ if name in data.views]
+    names = list(views) or [name for name in hasher.needed_views or hasher.widths_ if name in data.views]
     for name in names:
         if name not in data.views:
             raise ValueError(f"{data.name}: has no view {name!r}; its views: {', '.join(map(repr, data.views))}")

@@ -13,10 +13,12 @@ FILE = Path(__file__).with_name("published.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One mAP of a text.
+    """One mAP of a text, as a fraction.
 
-    direction: `I→T` (pictures query texts) or `T→I`; protocol: in words; database_codes: `learned`, or `unstated`
-    where the text does not say whose codes are searched; source and table: where it is printed.
+    method: by its name here where it is a system or variant of ours (`SMHOQA-III` for the text's SMH-OQA-III), else as
+    printed.  direction: `I→T` (pictures query texts), `T→I`, `I→I`, `T→T`, or `fused` (all views query all views);
+    protocol: in words; database_codes: `learned`, `encoded`, or `unstated` where the text does not say whose codes are
+    searched; source and table: where it is printed.
     """
 
     method: str

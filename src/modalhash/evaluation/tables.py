@@ -56,6 +56,7 @@ class Table:
     """A table: its rows (data sets x systems), lengths, seeds, protocols, and the measure that it shows.
 
     published: whether figures of the text are shown beside ours, where there are any.
+    Raises ValueError for two sources of one title, by which fits and pages tell them apart.
     """
 
     title: str
@@ -66,6 +67,11 @@ class Table:
     protocols: tuple[Protocol, ...]
     measure: str = "AP"
     published: bool = False
+
+    def __post_init__(self) -> None:
+        titles = [source.title for source in self.sources]
+        if len(set(titles)) < len(titles):
+            raise ValueError(f"sources: expected a title of its own for each, got {', '.join(titles)}")
 
     def cells(self) -> Iterator[Cell]:
         """All cells in the order in which they run: row by row, then by length, then by seed, then by protocol."""

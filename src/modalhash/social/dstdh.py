@@ -47,6 +47,8 @@ class DSTDH(Hasher):
     | G = ΘΘᵀ | items that share one of `n_concepts` concepts (indirect transfer) | n × n, kept as n × a |
     | F | outputs of the hash function: one layer and tanh | K × n |
     | μ, ρ | weight of the constraints at first, over √K, and its growth an iteration | scalars |
+
+    Tags are counted as they stand: other values than 0 and 1 are weights.
     """
 
     n_anchors: int | None = None
@@ -99,15 +101,13 @@ class DSTDH(Hasher):
         graphs = self._visual_graph(views["image"], rng), self._concept_graph(views, rng)
         Y = views["tags"] if self.direct and self.use_tags else None
         X = np.vstack([self._pictures(views["image"][rows]) for rows in blocks(views["image"].shape[0])])
-        Z, F = self._start(views["image"], rng), None
-        self.objective_: list[float] = []
-        self.residuals_: list[float] = []
+        Z, squared, relaxed = self._start(views["image"], rng), not self.noise_removal, not self.discrete
+        transfer = Transfer(self._weights(), Z, Y, *graphs, squared=squared, relaxed=relaxed)
         self.function_loss_: list[float] = []
-        for _ in range(self.rounds):
-            Z = self._learn_codes(
-                Transfer(self._weights(), Z, Y, *graphs, F, not self.noise_removal, not self.discrete)
-            )
-            F = self._learn_function(X, Z)
+        for _ in self._iterations(self.rounds):
+            Z = self._learn_codes(transfer)
+            transfer.begin(Z, self._learn_function(X, Z))
+        self.objective_, self.residuals_ = transfer.objective, transfer.residual
         middle = np.zeros(self.n_bits) if self.discrete else Z.mean(axis=0)
         self.codes_ = BinaryCodes.from_signs(Z - middle)
 
@@ -165,8 +165,6 @@ class DSTDH(Hasher):
         """Z: the alternation, run until it settles (Algorithm 2.1)."""
         if not transfer.run(self.max_iter, self.tolerance):
             self._warn_not_settled(transfer.residual[-1])
-        self.objective_ += transfer.objective
-        self.residuals_ += transfer.residual
         return transfer.Z
 
     def _warn_not_settled(self, gap: float) -> None:

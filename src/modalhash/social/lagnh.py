@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.anchors import choose_anchors, squared_distances
-from modalhash.hasher import Hasher, check_integer, check_real
+from modalhash.hasher import Hasher, check_integer, check_real, check_widths
 from modalhash.layers import ROWS, Arrays, standardised, standards
 from modalhash.views import F64, Floats, Matrix, blocks, dense
 
@@ -97,8 +97,7 @@ class LAGNH(Hasher):
         check_integer("batch_size", self.batch_size, low=2)
         if self.epochs is not None:
             check_integer("epochs", self.epochs, low=1)
-        for width in self.discriminator:
-            check_integer("discriminator", width, low=1)
+        check_widths("discriminator", self.discriminator)
         for name in ("mu", "bandwidth", "learning_rate"):
             check_real(name, getattr(self, name), low=0, inclusive=False)
         for name in ("k", "lambda1", "lambda2", "lambda3", "hide"):
@@ -112,8 +111,10 @@ class LAGNH(Hasher):
             raise ValueError("use_tags: a graph of tags needs them")
 
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
+        from modalhash.networks import check_device
         from modalhash.training import new_seed, objective, seeded, train
 
+        check_device(self.device)
         n = views["image"].shape[0]
         if self.use_tags and not any(present(views["tags"][rows]).any() for rows in blocks(n)):
             raise ValueError(f"{self.name}: no item has a tag: the view 'tags' holds no positive value")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modalhash.anchors import squared_distances
 from modalhash.graphs import AnchorGraph
 from modalhash.solvers import signs
-from modalhash.views import F64, Matrix, blocks
+from modalhash.views import F64, Matrix, blocks, dense
 
 LEAST = 1e-30  # a degree or a length below this counts as none
 
@@ -81,9 +81,9 @@ class Transfer:
     """Minimises Σ_i ‖z_i - y_i P‖ - α tr(ZᵀSZ) - β tr(ZᵀGZ) + ν‖F - Z‖² + η‖P‖² over Z in {-1, +1} and P (Eq. 2.12).
 
     Y (n, c): tags, or None to leave the direct transfer out; S, G: the two graphs, None for one that is left out;
-    F (n, K): outputs of the hash functions, or None.  With A = Z - YP and B = Z each update is the exact minimiser
-    of the augmented Lagrangian (Eq. 2.13) over its variable.  `squared` puts ‖z - yP‖² / 2√K in place of its root,
-    pulls as much where P is 0, needs no A; `relaxed` lets Z move in [-1, 1].
+    F (n, K): outputs of the hash functions, None as long as there are none.  With A = Z - YP and B = Z each update is
+    the exact minimiser of the augmented Lagrangian (Eq. 2.13) over its variable.  `squared` puts ‖z - yP‖² / 2√K in
+    place of its root, pulls as much where P is 0, needs no A; `relaxed` lets Z move in [-1, 1].
     """
 
     weights: Weights
@@ -98,15 +98,18 @@ class Transfer:
     residual: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        w, c = self.weights, 0 if self.Y is None else self.Y.shape[1]
+        self.w = 0.5 / float(np.sqrt(self.Z.shape[1]))  # weight of the squared transfer
         self.Y_f: Matrix = None if self.Y is None else self.Y.astype(np.float64)
-        self.mu, self.w = w.mu, 0.5 / float(np.sqrt(self.Z.shape[1]))  # w: weight of the squared transfer
-        self.P = np.zeros((c, self.Z.shape[1]))
-        self.A, self.E_A, self.B, self.E_B, self.YP = (np.zeros_like(self.Z) for _ in range(5))
-        self.pulled = self.pull(self.Z)
         if self.Y_f is not None:
-            gram = self.Y_f.T @ self.Y_f
-            self.values, self.vectors = np.linalg.eigh(gram if isinstance(gram, np.ndarray) else gram.toarray())
+            self.values, self.vectors = np.linalg.eigh(dense(self.Y_f.T @ self.Y_f))
+        self.begin(self.Z, self.F)
+
+    def begin(self, Z: F64, F: F64 | None) -> None:
+        """Start anew from codes Z, with other outputs F of the hash functions."""
+        self.Z, self.F, self.mu = Z, F, self.weights.mu
+        self.P = np.zeros((0 if self.Y is None else self.Y.shape[1], Z.shape[1]))
+        self.A, self.E_A, self.B, self.E_B, self.YP = (np.zeros_like(Z) for _ in range(5))
+        self.pulled = self.pull(Z)
 
     def run(self, max_iter: int, tolerance: float) -> bool:
         """Iterate until no code changes and both constraints hold to `tolerance`; Z and P become the best seen."""
