@@ -13,8 +13,8 @@ from coloured_pictures import coloured_pictures
 from modalhash.cli_recommend import open_recommender
 from modalhash.datasets import Dataset
 from modalhash.datasets.ratings import Ratings, write_ratings
-from modalhash.demo.hit_rates import split_ratings
-from modalhash.demo.recommend import run_recommend
+from modalhash.demo.hit_rates import measure, split_ratings
+from modalhash.demo.recommend import learn, nearest_new, run_recommend
 from modalhash.demo.recommend_page import Pick, Reader, others_text, write_recommend_page
 from modalhash.demo.simulated import simulate, without_picture
 from modalhash.recommend.explanation import Explanation, Ground, in_words
@@ -153,3 +153,18 @@ def test_reasons_in_words(grounds: list[tuple[str, float]], told: str) -> None:
 @pytest.mark.parametrize(("title", "shown"), [("🍍 pineapple", "pineapple"), ("red thing", "red thing"), ("é", "é")])
 def test_titles_without_the_character(title: str, shown: str) -> None:
     assert without_picture(title) == shown
+
+
+def test_lists_hold_the_nearest_and_nothing_that_is_rated() -> None:
+    data, taste = simulate(0, 100, coloured_pictures())
+    split = split_ratings(data, 0)
+    model = learn(data, split, 8, 0)
+    distances = model.user_codes_.hamming(model.item_codes_)
+    new = sorted(split.new_items.tolist(), key=lambda i: (distances[5, i], i))
+    assert nearest_new(split, model, 5) == new[:5]
+    shares = []
+    for user in sorted(set(range(100)) - set(split.new_users.tolist())):
+        rated = set(split.train[[user]].indices.tolist()) | set(new)
+        first = sorted(set(range(160)) - rated, key=lambda i: (distances[user, i], i))[:10]
+        shares.append(taste.suits()[user, first].mean())
+    assert measure(data, split, model, taste, 0)[0]["taste"] == pytest.approx(np.mean(shares))
