@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modalhash.catalog import SYSTEMS, module_of, system
+from modalhash.catalog import RECOMMENDERS, SYSTEMS, module_of, recommender, recommender_variants, system
 from modalhash.datasets.dataset import Dataset
 from modalhash.hasher import Hasher
 from modalhash.views import check_labels, missing
@@ -29,6 +29,20 @@ def describe() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def describe_recommenders() -> list[dict[str, Any]]:
+    """Every recommender with what it needs and what it is for."""
+    return [
+        {
+            "name": name,
+            "needs": "ratings and reviews" if recommender(name).needs_reviews else "ratings",
+            "views": "any of users and items",
+            "variants": [variant for variant in recommender_variants(name) if variant != name],
+            "summary": recommender(name).summary,
+        }
+        for name in RECOMMENDERS
+    ]
 
 
 def _labels(found: type[Hasher]) -> str:

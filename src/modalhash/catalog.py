@@ -64,7 +64,30 @@ def make(name: str, **params: Any) -> Hasher:
         variants = getattr(module_of(known), "VARIANTS", {known: {}}) if name.startswith(known) else {}
         if name in variants:
             return system(known)().set_params(**{**variants[name], **params})
-    raise ValueError(f"unknown system {name!r}; known: {', '.join(SYSTEMS)} (and their variants)")
+    known_names = ", ".join([*SYSTEMS, *RECOMMENDERS])
+    raise ValueError(f"unknown system {name!r}; known: {known_names} (and their variants)")
+
+
+def recommender_variants(name: str) -> dict[str, dict[str, Any]]:
+    """The variants of a recommender, itself among them, with their parameters; ValueError lists the known names."""
+    recommender(name)
+    found: dict[str, dict[str, Any]] = getattr(import_module(f"modalhash.{RECOMMENDERS[name]}"), "VARIANTS", {})
+    return {name: {}, **found}
+
+
+def is_recommender(name: str) -> bool:
+    """True for the name of a recommender or of one of its variants."""
+    return any(name.startswith(known) and name in recommender_variants(known) for known in RECOMMENDERS)
+
+
+def make_recommender(name: str, **params: Any) -> Recommender:
+    """An unfitted recommender by its name or the name of a variant; ValueError lists the known names."""
+    for known in RECOMMENDERS:
+        variants = recommender_variants(known) if name.startswith(known) else {}
+        if name in variants:
+            made = recommender(known)()
+            return made.set_params(**{**variants[name], **params})
+    raise ValueError(f"unknown recommender {name!r}; known: {', '.join(RECOMMENDERS)} (and their variants)")
 
 
 def load(folder: str | os.PathLike[str]) -> Any:

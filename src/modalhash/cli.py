@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames
+from modalhash.cli_options import say as _say
+from modalhash.cli_recommend import explain, recommend
 
 if TYPE_CHECKING:
     from modalhash.datasets import Dataset
@@ -25,11 +28,6 @@ data_app = typer.Typer(help="Data sets: list, check, make.", no_args_is_help=Tru
 app.add_typer(data_app, name="data")
 
 OPTIONS = {"n_bits": "--bits", "random_state": "--seed", "verbose": "--json (which is silent)"}
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Data = Annotated[str, typer.Option("--data", help="A data set: its name, a .npz file or a folder.")]
-Bits = Annotated[int, typer.Option("--bits", min=1, help="Length of the codes in bits.")]
-ViewNames = Annotated[str | None, typer.Option(help="Views to encode from, separated by commas; all by default.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
 
 
 def main() -> None:
@@ -55,10 +53,6 @@ def _stop(message: str, code: int) -> None:
     raise SystemExit(code)
 
 
-def _say(content: dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
-    typer.echo(json.dumps(content, ensure_ascii=False) if as_json else text())
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from modalhash import __version__
@@ -82,14 +76,35 @@ def options(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the page and the collection.")] = Path("demo-output"),
-    bits: Annotated[str, typer.Option(help="Code lengths of the table, separated by commas.")] = "16,32,64",
+    bits: Annotated[
+        str | None, typer.Option(help="Code lengths of the table, separated by commas: 16,32,64; --recommend: 32.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds a cell of the table.")] = 3,
+    recommend: Annotated[
+        bool, typer.Option("--recommend", help="Recommend pictures to simulated users instead, and say why.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(metavar="RATINGS", help="With --recommend: real ratings, ml1m or a path.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Learn codes from the shipped pictures and words, compare, search, and write a page with the results."""
-    from modalhash.demo.run import run_demo
+    """Learn codes from the shipped pictures and words, compare, search, and write a page with the results.
 
-    result = run_demo(out, _numbers("--bits", bits), seeds, quiet=as_json)
+    Example: modalhash demo --recommend --out demo-output
+    """
+    if data is not None and not recommend:
+        raise ValueError("--data: needs --recommend beside it")
+    if recommend:
+        from modalhash.demo.recommend import run_recommend
+
+        lengths = _numbers("--bits", bits or "32")
+        if len(lengths) > 1:
+            raise ValueError(f"--bits: expected one length with --recommend, got {bits!r}")
+        result = run_recommend(out, lengths[0], seeds, data=data, quiet=as_json)
+    else:
+        from modalhash.demo.run import run_demo
+
+        result = run_demo(out, _numbers("--bits", bits or "16,32,64"), seeds, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
 
@@ -107,11 +122,11 @@ def systems(
     as_json: Json = False,
 ) -> None:
     """List the systems: what each is for, what it needs; with --for, which suit the data and one recommendation."""
-    from modalhash.advice import advise, describe
+    from modalhash.advice import advise, describe, describe_recommenders
     from modalhash.cli_text import systems_text
 
     if for_ is None:
-        content: dict[str, Any] = {"systems": describe()}
+        content: dict[str, Any] = {"systems": describe(), "recommenders": describe_recommenders()}
     else:
         from modalhash.datasets import load_dataset
 
@@ -178,16 +193,26 @@ def fit(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Learn codes from the training part of a data set and save the model."""
+    """Learn codes from the training part of a data set, or a recommender from ratings, and save the model.
+
+    With a recommender DATA is ratings: ml1m, a CSV with the columns user, item, rating (and title), a .npz or a folder.
+    Example: modalhash fit MDCF --data ratings.csv --bits 64 --out recommender
+    """
     import time
 
-    from modalhash.catalog import make
+    from modalhash.catalog import is_recommender, make
     from modalhash.datasets import load_dataset
     from modalhash.folders import check_target
     from modalhash.hasher import MODEL
 
     check_target(out, MODEL)
-    hasher = make(system).set_params(**_settings(settings or []), n_bits=bits, random_state=seed, verbose=not as_json)
+    params = {**_settings(settings or []), "n_bits": bits, "random_state": seed, "verbose": not as_json}
+    if is_recommender(system):
+        from modalhash.cli_recommend import fit_recommender
+
+        fit_recommender(system, data, out, params)
+        return
+    hasher = make(system).set_params(**params)
     source = load_dataset(data)
     if hasher.needs_labels and source.labels is None:
         raise ValueError(f"{system}: needs labels, and {source.name} has none; see `modalhash systems --for {data}`")
@@ -231,6 +256,17 @@ def _value(text: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _load(model: Path) -> Hasher:
+    """A fitted Hasher; ValueError for a recommender, which has verbs of its own."""
+    from modalhash.catalog import load
+    from modalhash.hasher import Hasher
+
+    found = load(model)
+    if not isinstance(found, Hasher):
+        raise ValueError(f"{model}: holds a recommender, {found.name}; its verbs are recommend and explain")
+    return found
+
+
 @app.command()
 def encode(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
@@ -240,11 +276,10 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Encode all items of a data set."""
-    from modalhash.catalog import load
     from modalhash.cli_text import stored_text, write_codes
     from modalhash.datasets import load_dataset
 
-    hasher, source = load(model), load_dataset(data)
+    hasher, source = _load(model), load_dataset(data)
     codes = hasher.encode({name: source.views[name] for name in _chosen(source, views, hasher)})
     written = write_codes(out, codes, source.ids)
     facts = {"out": str(written), "items": len(codes), "bytes_per_item": codes.bytes_per_item}
@@ -272,12 +307,11 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Make a collection from a model and the database part of a data set; `search` then takes words and pictures."""
-    from modalhash.catalog import load
     from modalhash.cli_text import stored_text
     from modalhash.collection import from_dataset
     from modalhash.datasets import load_dataset
 
-    hasher, source = load(model), load_dataset(data)
+    hasher, source = _load(model), load_dataset(data)
     made = from_dataset(out, hasher, source, _chosen(source, views, hasher))
     facts = {"collection": str(out), "items": len(made), "bytes_per_item": made.index.codes.bytes_per_item}
     _say(facts, as_json, lambda: stored_text(len(made), made.index.codes.bytes_per_item, out))
@@ -319,7 +353,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a model: queries in one view against the database in another, relevant = a label in common."""
-    from modalhash.catalog import load
     from modalhash.cli_text import evaluation_facts, evaluation_text
     from modalhash.datasets import load_dataset
     from modalhash.evaluation.crossview import evaluate as evaluate_model
@@ -327,9 +360,14 @@ def evaluate(
     if queries not in ("query", "validation"):
         raise ValueError(f"--queries: expected query or validation, got {queries!r}")
     ranks = _numbers("--cuts", cuts)
-    results = evaluate_model(load(model), load_dataset(data), queries=queries, cuts=ranks, same=same, fused=fused)
+    found = _load(model)
+    results = evaluate_model(found, load_dataset(data), queries=queries, cuts=ranks, same=same, fused=fused)
     facts = evaluation_facts(results)
     _say(facts, as_json, lambda: evaluation_text(facts))
+
+
+app.command()(recommend)
+app.command()(explain)
 
 
 if __name__ == "__main__":

@@ -102,9 +102,12 @@ def stored_text(count: int, bytes_per_item: float, out: Path) -> str:
 def systems_text(content: Mapping[str, Any]) -> str:
     """The systems, or the advice for a data set, as text."""
     if "recommended" not in content:
-        variants = [f"  {row['name']}: {', '.join(row['variants'])}" for row in content["systems"] if row["variants"]]
+        every = [*content["systems"], *content["recommenders"]]
+        variants = [f"  {row['name']}: {', '.join(row['variants'])}" for row in every if row["variants"]]
         told = ["", "variants, to fit by name:", *variants] if variants else []
-        return "\n".join([table(content["systems"], ("name", "labels", "views", "summary")), *told])
+        found = table(content["systems"], ("name", "labels", "views", "summary"))
+        likes = ["", "recommenders:", table(content["recommenders"], ("name", "needs", "views", "summary"))]
+        return "\n".join([found, *likes, *told])
     lines = [table(content["systems"], ("name", "fits", "why")), ""]
     if content["recommended"] is None:
         return "\n".join([*lines, f"nothing to recommend: {content['because']}"])
@@ -163,3 +166,28 @@ def write_codes(path: Path, codes: BinaryCodes | QuantizedCodes, ids: Array | No
         np.savez(draft, ids=np.asarray(ids), **arrays)
         draft.replace(target)
     return target
+
+
+def recommended_text(rows: Sequence[Mapping[str, Any]], n_bits: int | None) -> str:
+    """Recommended items as text, with titles where any is known, and what the distance counts."""
+    if not rows:
+        return "nothing is left to recommend: the user has rated every item"
+    columns = ("", "distance", "id", "title") if any(row["title"] for row in rows) else ("", "distance", "id")
+    told = "minus the inner product" if n_bits is None else f"bits that differ, of {n_bits}"
+    return table([{"": i + 1, **row} for i, row in enumerate(rows)], columns) + f"\n(distance: {told})"
+
+
+def explanation_text(facts: Mapping[str, Any]) -> str:
+    """Why an item suits a user as text."""
+    item = f"{facts['item']} ({facts['title']})" if facts["title"] else str(facts["item"])
+    lines = [f"{_cell(item)} for user {_cell(facts['user'])}: score {facts['score']:.3f}, {facts['in_words']}"]
+    lines += [_cell(facts["generated"])] if facts["generated"] else []
+    rows = [
+        {
+            "reason": f"{row['source']} ({row['title']})" if row["title"] else row["source"],
+            "what": row["text"],
+            "part of the score": row["share"],
+        }
+        for row in facts["grounded"]
+    ]
+    return "\n".join([*lines, table(rows, ("reason", "what", "part of the score"))])

@@ -36,7 +36,7 @@ def read_dataset(path: str | os.PathLike[str]) -> Dataset:
     Raises FileNotFoundError or ValueError that name the file and the array at fault.
     """
     source = Path(path)
-    arrays = _read_folder(source) if source.is_dir() else _read_npz(source)
+    arrays = read_arrays(source)
     for key in arrays:
         if not _KEY.fullmatch(key):
             raise ValueError(f"{source}: unknown array {key!r}")
@@ -45,6 +45,11 @@ def read_dataset(path: str | os.PathLike[str]) -> Dataset:
     except (ValueError, TypeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{source}: {error}") from error
+
+
+def read_arrays(source: Path) -> dict[str, Array]:
+    """The arrays of a `.npz` file or of a folder of `.npy` files by name; errors name the file."""
+    return _read_folder(source) if source.is_dir() else _read_npz(source)
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
@@ -73,13 +78,13 @@ def _read_folder(folder: Path) -> dict[str, Array]:
 
 
 def _assemble(source: Path, arrays: Mapping[str, Array]) -> Dataset:
-    raw = _raw_columns(arrays)
-    views = _matrices(arrays, "view.")
-    labels = _matrices(arrays, "").get("labels")
+    raw = raw_columns(arrays)
+    views = matrices(arrays, "view.")
+    labels = matrices(arrays, "", "labels").get("labels")
     if labels is not None and "labelled" in arrays:
         labels = _with_gaps(labels, arrays["labelled"])
-    shown = _raw_columns({f"raw.{key}": array for key, array in arrays.items() if key.startswith("pictures.")})
-    columns = {key: _texts(key, arrays[key]) for key in ("titles", "label_names") if key in arrays}
+    shown = raw_columns({f"raw.{key}": array for key, array in arrays.items() if key.startswith("pictures.")})
+    columns = {key: texts_of(key, arrays[key]) for key in ("titles", "label_names") if key in arrays}
     common: dict[str, Any] = {
         "name": source.resolve().name if source.is_dir() else source.stem,
         "labels": labels,
@@ -140,11 +145,12 @@ def is_pictures(column: Sequence[Any]) -> bool:
     return len(column) > 0 and isinstance(column[0], bytes)
 
 
-def _raw_columns(arrays: Mapping[str, Array]) -> dict[str, list[Any]]:
+def raw_columns(arrays: Mapping[str, Array]) -> dict[str, list[Any]]:
+    """Texts and encoded pictures of the arrays `raw.NAME` and `raw.NAME.bytes|offsets`."""
     raw: dict[str, list[Any]] = {}
     for key in (key for key in arrays if key.startswith("raw.")):
         if not key.endswith(_PICTURES):
-            raw[key.removeprefix("raw.")] = _texts(key, arrays[key])
+            raw[key.removeprefix("raw.")] = texts_of(key, arrays[key])
             continue
         stem = key.rpartition(".")[0]
         for part in _PICTURES:
@@ -155,7 +161,8 @@ def _raw_columns(arrays: Mapping[str, Array]) -> dict[str, list[Any]]:
     return raw
 
 
-def _texts(key: str, array: Array) -> list[str]:
+def texts_of(key: str, array: Array) -> list[str]:
+    """An array of texts as a list; TypeError for other arrays."""
     if array.dtype.kind != "U" or array.ndim != 1:
         raise TypeError(f"{key}: expected n texts, got {array.dtype} {array.shape}")
     return [str(text) for text in array.tolist()]
@@ -178,15 +185,16 @@ def join_pictures(pictures: Sequence[bytes]) -> dict[str, Array]:
     return {"bytes": np.frombuffer(b"".join(pictures), dtype=np.uint8), "offsets": offsets}
 
 
-def _matrices(arrays: Mapping[str, Array], prefix: str) -> dict[str, Matrix]:
-    matrices: dict[str, Matrix] = {}
-    for key in (key for key in arrays if key.startswith(prefix) and (prefix or key.split(".")[0] == "labels")):
+def matrices(arrays: Mapping[str, Array], prefix: str, only: str | None = None) -> dict[str, Matrix]:
+    """The matrices, dense or sparse, whose names start with `prefix`, by the rest of the name; or `only` that one."""
+    found: dict[str, Matrix] = {}
+    for key in (key for key in arrays if key.startswith(prefix) and (only is None or key.split(".")[0] == only)):
         if key.endswith(_SPARSE):
             stem = key.rpartition(".")[0]
-            matrices[stem.removeprefix(prefix)] = _sparse(stem, arrays)
+            found[stem.removeprefix(prefix)] = _sparse(stem, arrays)
         else:
-            matrices[key.removeprefix(prefix)] = arrays[key]
-    return matrices
+            found[key.removeprefix(prefix)] = arrays[key]
+    return found
 
 
 def _sparse(key: str, arrays: Mapping[str, Array]) -> Matrix:
@@ -241,7 +249,7 @@ def _arrays(data: Dataset) -> dict[str, Any]:
             raise ValueError(f"view {name!r}: a name in a file must not end in {name[name.rindex('.') :]!r}")
     arrays: dict[str, Any] = {"ids": data.ids}
     for name, matrix in data.views.items():
-        arrays |= _matrix_arrays(f"view.{name}", matrix)
+        arrays |= matrix_arrays(f"view.{name}", matrix)
     if data.labels is not None:
         arrays |= _label_arrays(data.labels)
     arrays |= {key: _text_array(key, column) for key, column in _text_columns(data).items()}
@@ -271,7 +279,8 @@ def _text_columns(data: Dataset) -> dict[str, Sequence[str]]:
     return {key: column for key, column in columns.items() if column is not None}
 
 
-def _matrix_arrays(key: str, matrix: Matrix) -> dict[str, Any]:
+def matrix_arrays(key: str, matrix: Matrix) -> dict[str, Any]:
+    """The arrays that hold a matrix in a file: itself, or the four parts of a sparse one."""
     if not is_sparse(matrix):
         return {key: matrix}
     csr = matrix.tocsr()
@@ -284,6 +293,6 @@ def _label_arrays(labels: Matrix) -> dict[str, Any]:
         return {"labels": labels}
     unlabelled = missing(labels)
     if not unlabelled.any():
-        return _matrix_arrays("labels", labels)
+        return matrix_arrays("labels", labels)
     filled = np.where(unlabelled[:, None], 0, labels.toarray() if is_sparse(labels) else labels)
     return {"labels": filled.astype(np.uint8), "labelled": ~unlabelled}

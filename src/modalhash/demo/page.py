@@ -44,6 +44,11 @@ def write_page(
         table=_table(rows),
         searches="\n".join(_search(answer, data, n_bits) for answer in answers),
     )
+    return write_whole(path, html)
+
+
+def write_whole(path: Path, html: str) -> Path:
+    """Write a file, whole or not at all, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.part")
     draft.write_text(html, encoding="utf8")

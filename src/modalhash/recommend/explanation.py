@@ -29,3 +29,18 @@ class Explanation:
     grounded: list[Ground]
     score: float
     bits: Array
+
+
+def in_words(explanation: Explanation, n_bits: int) -> str:
+    """How many bits agree, and where most of them come from, in one line."""
+    agree = len(explanation.bits)
+    shares = [ground for ground in explanation.grounded if ground.share > 0]
+    if not shares:
+        return f"{agree} of {n_bits} bits agree"
+    largest = max(shares, key=lambda ground: ground.share)  # the first of equal ones
+    return f"{agree} of {n_bits} bits agree, most from {source_name(largest)}"
+
+
+def source_name(ground: Ground) -> str:
+    """Where a reason comes from: the bare name of a view, or the source as it is."""
+    return ground.source.removeprefix("view ").strip("'")

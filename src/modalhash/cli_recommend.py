@@ -1,0 +1,150 @@
+"""Recommenders on the command line: fit on ratings, recommend, explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modalhash.cli_options import Json, say
+
+if TYPE_CHECKING:
+    from modalhash.recommend.recommender import Recommender
+    from modalhash.views import Array
+
+TITLES = "titles.json"  # beside the model: what to show of the items, in their order
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted recommender.")]
+User = Annotated[str, typer.Option("--user", metavar="ID", help="A user of the ratings.")]
+
+
+def fit_recommender(system: str, data: str, out: Path, params: dict[str, Any]) -> None:
+    """Learn from ratings and save the model with the titles of the items; prints what was done."""
+    import time
+
+    from modalhash.catalog import make_recommender
+    from modalhash.datasets.ratings import load_ratings
+
+    model = make_recommender(system).set_params(**params)
+    if model.needs_reviews:
+        raise ValueError(f"{system}: needs reviews, which files of ratings do not hold; fit it in Python")
+    source = load_ratings(data)
+    started = time.perf_counter()
+    ids = {"user_ids": source.user_ids, "item_ids": source.item_ids}
+    model.fit(source.ratings, source.user_views, source.item_views, **ids)
+    seconds = round(time.perf_counter() - started, 3)
+    save_with_titles(model.set_params(verbose=False), out, source.titles)
+    facts = {
+        "model": str(out),
+        "system": system,
+        "bits": model.n_bits,
+        "users": source.ratings.shape[0],
+        "items": source.ratings.shape[1],
+        "ratings": int(source.ratings.nnz),
+        "seconds": seconds,
+    }
+    told = (
+        f"{system}, {model.n_bits} bits: learned from {facts['ratings']:,} ratings of {facts['items']:,} items by "
+        f"{facts['users']:,} users in {seconds:.1f} s, written to {out}"
+    )
+    say(facts, not params["verbose"], lambda: told)
+
+
+def save_with_titles(model: Recommender, folder: Path, titles: Sequence[str] | None) -> None:
+    """Save a model and the titles of its items in one folder, whole or not at all."""
+    from modalhash.folders import write_json, written_whole
+    from modalhash.model import MODEL
+
+    with written_whole(folder, marker=MODEL) as temporary:
+        model.write(temporary)
+        if titles is not None:
+            write_json(temporary / TITLES, {"format": 1, "titles": list(titles)})
+
+
+def open_recommender(folder: Path) -> tuple[Recommender, list[str] | None]:
+    """The model of a folder and the titles of its items where known; ValueError for another kind of model."""
+    from modalhash.catalog import load
+    from modalhash.folders import read_json
+    from modalhash.recommend.recommender import Recommender
+
+    model = load(folder)
+    if not isinstance(model, Recommender):
+        raise ValueError(f"{folder}: holds a {model.name} model, which does not recommend; fit MDCF on ratings")
+    path = folder / TITLES
+    if not path.exists():
+        return model, None
+    titles = read_json(path).get("titles")
+    if not isinstance(titles, list) or len(titles) != len(model.item_ids_):
+        raise ValueError(f"{path}: expected {len(model.item_ids_)} titles, one an item")
+    return model, [str(title) for title in titles]
+
+
+def _id(option: str, ids: Array, text: str) -> int | str:
+    """The id that a word of the command line stands for; ValueError if it is unknown."""
+    from modalhash.recommend.ratings import find_ids
+
+    if ids.dtype.kind == "U":
+        return str(ids[find_ids(option, ids, text)[0]])
+    try:
+        wanted = int(text)
+    except ValueError:
+        raise ValueError(f"{option}: ids are integers, got {text!r}") from None
+    return int(ids[find_ids(option, ids, wanted)[0]])
+
+
+def recommend(
+    folder: ModelFolder,
+    user: User,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many items to recommend.")] = 10,
+    seen: Annotated[bool, typer.Option("--seen", help="Also recommend what the user has rated.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Recommend items to a user of the ratings, nearest codes first.
+
+    Example: modalhash recommend recommender --user 17 -k 10
+    """
+    from modalhash.cli_text import recommended_text
+
+    model, titles = open_recommender(folder)
+    who = _id("--user", model.user_ids_, user)
+    hits = model.recommend(who, k, exclude_seen=not seen)
+    shown = dict(zip(model.item_ids_.tolist(), titles, strict=True)) if titles else {}
+    found = zip(hits.ids[0].tolist(), hits.distances[0].tolist(), strict=True)
+    rows = [{"id": id_, "title": shown.get(id_), "distance": distance} for id_, distance in found]
+    bits = model.n_bits if hits.distances.dtype.kind == "i" else None
+    say({"user": who, "hits": rows}, as_json, lambda: recommended_text(rows, bits))
+
+
+def explain(
+    folder: ModelFolder,
+    user: User,
+    item: Annotated[str, typer.Option("--item", metavar="ID", help="An item of the ratings.")],
+    as_json: Json = False,
+) -> None:
+    """Say why an item suits a user: the bits that agree, and the views and ratings that they come from.
+
+    Example: modalhash explain recommender --user 17 --item 260
+    """
+    from dataclasses import asdict
+
+    from modalhash.cli_text import explanation_text
+    from modalhash.recommend.explanation import in_words
+
+    model, titles = open_recommender(folder)
+    who, what = _id("--user", model.user_ids_, user), _id("--item", model.item_ids_, item)
+    found = model.explain(who, what)
+    shown = dict(zip(model.item_ids_.tolist(), titles, strict=True)) if titles else {}
+    rated = {f"rated item {id_}": title for id_, title in shown.items()}
+    facts = {
+        "user": who,
+        "item": what,
+        "title": shown.get(what),
+        "score": found.score,
+        "bits": found.bits.tolist(),
+        "n_bits": model.n_bits,
+        "in_words": in_words(found, model.n_bits),
+        "generated": found.generated,
+        "grounded": [asdict(ground) | {"title": rated.get(ground.source)} for ground in found.grounded],
+    }
+    say(facts, as_json, lambda: explanation_text(facts))
