@@ -294,6 +294,12 @@ def a_switch_is_true_or_false(system: type[Hasher], views: Data, labels: Labels)
 
 
 @check
+def an_unknown_device_is_refused(system: type[Hasher], views: Data, labels: Labels) -> None:
+    if "device" in make(system).get_params():
+        assert_refused(partial(fitted, system, views, labels, device="nowhere"), "^device: 'nowhere'")
+
+
+@check
 def a_system_says_what_it_is(system: type[Hasher], views: Data, labels: Labels) -> None:
     assert system.summary and system.__doc__ and system.__name__ in mh.__all__
     module = sys.modules[system.__module__]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.layers import standardised
-from modalhash.networks import mlp, torch
+from modalhash.networks import check_device, mlp, torch
 from modalhash.views import Matrix
 
 Rows = NDArray[np.int64]
@@ -156,6 +156,7 @@ class Features:
         scales: Mapping[str, float],
         device: str = "cpu",
     ) -> None:
+        check_device(device)
         self.views, self.means, self.scales, self.device = views, means, scales, device
 
     def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:

@@ -122,8 +122,10 @@ class BSTH(FusedHasher):
 
     # learning
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
+        from modalhash.networks import check_device
         from modalhash.training import new_seed, seeded
 
+        check_device(self.device)
         assert labels is not None
         if labels.shape[0] < 2:
             raise ValueError(f"{self.name}: needs at least 2 items, got {labels.shape[0]}")
