@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -88,6 +88,13 @@ class HashFunctions:
         n = next(iter(checked.values())).shape[0]
         fused = [self.weigh(list(checked), *self.outputs(checked, present, rows), how) for rows in blocks(n)]
         return np.vstack(fused)
+
+    def without_constants(self) -> HashFunctions:
+        """The same functions, each view's map without its constant, which is its mean output in training."""
+        maps = {name: W.copy() for name, W in self.maps.items()}
+        for W in maps.values():
+            W[-1] = 0.0
+        return replace(self, maps=maps)
 
     def state(self) -> dict[str, Array]:
         """All that was learned as one flat dict of arrays."""
