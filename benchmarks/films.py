@@ -15,8 +15,8 @@ from modalhash.features import GradientColour, Tfidf
 from modalhash.features.cache import fitted
 from modalhash.recommend.preferences import preferences
 
-KEYS = ("user", "item", "rating", "user_id", "gender", "age", "occupation")
-KEYS += ("genre_multihot", "plot", "cast", "poster_webp", "poster_offset", "has_poster")
+RATINGS = ("user", "item", "rating", "user_id", "gender", "age", "occupation")
+KEYS = (*RATINGS, "genre_multihot", "plot", "cast", "poster_webp", "poster_offset", "has_poster")
 LIKED = 4  # a held-out rating from which on a film is relevant
 FEWEST = 3  # films of an actor who counts
 Positions = NDArray[np.int64]

@@ -160,6 +160,4 @@ def halved(views: dict[str, Any], seed: int) -> dict[str, Any]:
     keys = np.where(has, np.random.default_rng(seed).random(has.shape), np.inf)
     rank = np.argsort(np.argsort(keys, axis=0), axis=0)
     keep = np.maximum(1, (has.sum(axis=0) + 1) // 2)
-    return {
-        name: remove_rows(matrix, (rank[at] >= keep) | ~has[at]) for at, (name, matrix) in enumerate(views.items())
-    }
+    return {name: remove_rows(matrix, (rank[at] >= keep) | ~has[at]) for at, (name, matrix) in enumerate(views.items())}

@@ -1,8 +1,8 @@
 """Make the tables of the docs and the README from result files: `python tools/make_tables.py [--check]`.
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
-benchmarks/results/NAME/*.json and from nothing else (other tables: from the files that speed_tables.py
-and curve_tables.py name).  With
+benchmarks/results/NAME/*.json and from nothing else (other tables: from the files that
+speed_tables.py, curve_tables.py and recommend_tables.py name).  With
 --check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another protocol or
 other data than its neighbours (exit code 2).
 """
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from curve_tables import CURVES
+from recommend_tables import RECOMMEND
 from speed_tables import SPEED
 
 from modalhash.evaluation.protocol import Protocol
@@ -61,10 +62,11 @@ def main() -> None:
 
 def text_of(name: str, results: Path) -> str:
     """The Markdown of a marker: a table of speed, or the cells in the folder of that name."""
-    if name not in {**SPEED, **CURVES}:
+    own = {**SPEED, **CURVES, **RECOMMEND}
+    if name not in own:
         return table_text(results / name)
     try:
-        return {**SPEED, **CURVES}[name](results)
+        return own[name](results)
     except KeyError as error:
         raise ValueError(f"{name}: a result file lacks {error}") from None
 

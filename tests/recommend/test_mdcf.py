@@ -476,3 +476,20 @@ def test_ratings_that_are_all_alike(value: float) -> None:
     assert (hits.distances == 0).all()
     half = sp.csr_array(np.eye(12))
     assert MDCF(n_bits=8, random_state=0).fit(half).recommend(3, k=1, exclude_seen=False).ids.tolist() == [[3]]
+
+
+def test_balanced_items_leave_the_constants_out_of_codes_from_views_only() -> None:
+    rng = np.random.default_rng(0)
+    ratings = sp.csr_array(np.where(rng.random((50, 40)) < 0.3, rng.integers(1, 6, (50, 40)), 0).astype(float))
+    ratings = sp.csr_array(sp.vstack([ratings[:, :30], ratings[:1, :30]]))  # shape (51, 30)
+    ratings = sp.csr_array(sp.hstack([ratings, sp.csr_array((51, 5))]))
+    views = {"a": rng.standard_normal((35, 3))}
+    plain, balanced = (MDCF(n_bits=8, random_state=0, balance_items=b).fit(ratings, None, views) for b in (False, True))
+    np.testing.assert_array_equal(plain.user_codes_.packed, balanced.user_codes_.packed)
+    np.testing.assert_array_equal(plain.item_codes_.packed[:30], balanced.item_codes_.packed[:30])
+    np.testing.assert_array_equal(plain.item_factors_, balanced.item_factors_)
+    outputs = plain._encode("items", views)
+    expected = signs(outputs - HashFunctions.of(plain.item_functions_).maps["a"][-1])
+    np.testing.assert_array_equal(balanced.encode_items(views).signs(), expected)
+    np.testing.assert_array_equal(balanced.encoded_item_codes_.signs(), expected)
+    np.testing.assert_array_equal(balanced.item_codes_.signs()[30:], expected[30:])

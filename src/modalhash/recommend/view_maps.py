@@ -34,20 +34,18 @@ class ViewMap:
         return np.vstack([_stacked(self.functions, views, present, rows) @ self.W for rows in blocks(n)])
 
 
-def fit_view_map(
-    views: dict[str, Matrix], Y: F64, rng: np.random.Generator, n_anchors: int = ANCHORS
-) -> ViewMap:
+def fit_view_map(views: dict[str, Matrix], Y: F64, rng: np.random.Generator, n_anchors: int = ANCHORS) -> ViewMap:
     """The map from views, name -> (n, d) with NaN rows where one is missing, to factors Y (n, r)."""
     functions, present = HashFunctions(), present_rows(views)
     fewest = min(int(has.sum()) for has in present.values())
     functions.fit_features(views, present, max(1, min(n_anchors, fewest // 2)), rng)
-    gram, cross = 0.0, 0.0
+    gram, cross = np.zeros((1, 1)), np.zeros((1, 1))
     for rows in blocks(len(Y)):
         phi = _stacked(functions, views, present, rows)
         gram, cross = gram + phi.T @ phi, cross + phi.T @ Y[rows]
-    values, vectors = np.linalg.eigh(np.asarray(gram))
+    values, vectors = np.linalg.eigh(gram)
     values = np.maximum(values, 0.0)
-    target = vectors.T @ np.asarray(cross)
+    target = vectors.T @ cross
     choices = RIDGES * values.mean()
     errors = [validation_error(values, target, float((Y**2).sum()), len(Y), ridge) for ridge in choices]
     ridge = float(choices[int(np.argmin(errors))])
