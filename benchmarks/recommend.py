@@ -50,7 +50,9 @@ def main() -> None:
             continue
         started = process_time()
         content = {"cell": {"bits": bits, "kept": kept, "split": split}, **facts}
-        content |= run_cell(films, split, bits, kept, with_variants=options.quick or (bits == BITS[0] and kept < 5))
+        content |= run_cell(
+            films, split, bits, kept, with_variants=options.quick or (bits == BITS[0] and kept < 5 and split == 0)
+        )
         write_result(path, content | {"cpu_seconds": round(process_time() - started, 1)})
         print(f"{path.stem}: {process_time() - started:.0f} s", flush=True)
     if not (folder / "speed.json").exists() and not options.quick:
@@ -78,7 +80,8 @@ def run_cell(films: Films, seed: int, bits: int, kept: int, *, with_variants: bo
     fewest = 1 if kept == WARM else kept + 1
     s = Setting(split.train, user_views, item_views, bits, fewest, seed)
     found, model = ours(s)
-    found = {**plain(s), **peers(s), **found, **(variants(s, model) if with_variants else {})}
+    known = plain(s, neighbours=with_variants or bits == BITS[0])
+    found = {**known, **peers(s), **found, **(variants(s, model) if with_variants else {})}
     content: dict[str, Any] = {"tasks": {task.name: measured(films, task, found) for task in tasks}}
     content["tested"] = {task.name: {"users": len(task.rows), "pairs": len(task.drawn)} for task in tasks}
     if kept == WARM:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import process_time
@@ -18,7 +17,7 @@ from modalhash.recommend.view_maps import fit_view_map
 
 F64 = NDArray[np.float64]
 # chosen on ratings that a split keeps for training, split again
-BASE: dict[str, Any] = {"alpha_users": 0.1, "alpha_items": 0.1, "unrated": 5.0, "balance_items": True}
+BASE: dict[str, Any] = {"alpha_users": 0.1, "alpha_items": 0.1, "weights": "joint"}
 
 
 @dataclass
@@ -56,16 +55,16 @@ def by_factors(kind: str, users: Any, items: Any, seconds: float) -> Contender:
     return Contender(kind, lambda u, i: -(users[u] @ items[i].T).astype(np.float32), seconds)
 
 
-def plain(s: Setting) -> dict[str, Contender]:
+def plain(s: Setting, neighbours: bool = True) -> dict[str, Contender]:
     """Popularity and neighbours of items, which know no length of codes."""
-    started = process_time()
-    counts, cosines = popularity(s.train), item_neighbours(s.train)
-    spent = process_time() - started
-    scores = s.train @ cosines
-    return {
-        "popularity": by_factors("real", np.ones((s.train.shape[0], 1)), counts[:, None], 0.0),
-        "item-kNN": Contender("real", lambda u, i: -scores[u][:, i].toarray().astype(np.float32), spent),
-    }
+    counts = popularity(s.train)
+    found = {"popularity": by_factors("real", np.ones((s.train.shape[0], 1)), counts[:, None], 0.0)}
+    if neighbours:
+        started = process_time()
+        scores = s.train @ item_neighbours(s.train)
+        spent = process_time() - started
+        found["item-kNN"] = Contender("real", lambda u, i: -scores[u][:, i].toarray().astype(np.float32), spent)
+    return found
 
 
 def with_views(s: Setting, factors: tuple[F64, F64]) -> list[F64]:
@@ -121,17 +120,18 @@ def ours(s: Setting) -> tuple[dict[str, Contender], MDCF]:
 def variants(s: Setting, model: MDCF) -> dict[str, Contender]:
     """Every variant of MDCF; `model` is MDCF itself, fitted on the same."""
     found = {}
-    default, seconds = fitted(s, **{name: getattr(MDCF, name) for name in BASE})
-    found["MDCF, defaults"] = by_codes("variant", default.user_codes_, default.item_codes_, seconds)
-    fixed = copy.copy(model)
-    fixed.weights = "fixed"  # training is the same
-    found["MDCF-fixed"] = encoded(s, fixed, s.user_views, s.item_views)
+    for name, changed in {
+        "MDCF, defaults": {name: getattr(MDCF, name) for name in BASE},
+        "MDCF-adaptive": {"weights": "adaptive"},
+    }.items():
+        other, seconds = fitted(s, **changed)
+        found[name] = by_codes("variant", other.user_codes_, other.item_codes_, seconds)
     for at in (1, 2):
         own = [dict([list(views.items())[at - 1]]) for views in (s.user_views, s.item_views)]
         less, seconds = fitted(s, *own)
         found[f"MDCF-{at}"] = by_codes("variant", less.user_codes_, less.item_codes_, seconds)
     found["MDCF-miss"] = encoded(s, model, *(halved(v, s.seed) for v in (s.user_views, s.item_views)))
-    for name in ("MDCF-equal", "MDCF-cold", "MDCF-zero"):
+    for name in ("MDCF-fixed", "MDCF-equal", "MDCF-cold", "MDCF-zero"):
         other, seconds = fitted(s, **VARIANTS[name])
         found[name] = by_codes("variant", other.user_codes_, other.item_codes_, seconds)
     real, seconds = fitted(s, **VARIANTS["MDCF-real"])

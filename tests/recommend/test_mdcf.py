@@ -478,18 +478,20 @@ def test_ratings_that_are_all_alike(value: float) -> None:
     assert MDCF(n_bits=8, random_state=0).fit(half).recommend(3, k=1, exclude_seen=False).ids.tolist() == [[3]]
 
 
-def test_balanced_items_leave_the_constants_out_of_codes_from_views_only() -> None:
+def test_joint_weights_fit_the_last_maps_side_by_side() -> None:
     rng = np.random.default_rng(0)
     ratings = sp.csr_array(np.where(rng.random((50, 40)) < 0.3, rng.integers(1, 6, (50, 40)), 0).astype(float))
-    ratings = sp.csr_array(sp.vstack([ratings[:, :30], ratings[:1, :30]]))  # shape (51, 30)
-    ratings = sp.csr_array(sp.hstack([ratings, sp.csr_array((51, 5))]))
-    views = {"a": rng.standard_normal((35, 3))}
-    plain, balanced = (MDCF(n_bits=8, random_state=0, balance_items=b).fit(ratings, None, views) for b in (False, True))
-    np.testing.assert_array_equal(plain.user_codes_.packed, balanced.user_codes_.packed)
-    np.testing.assert_array_equal(plain.item_codes_.packed[:30], balanced.item_codes_.packed[:30])
-    np.testing.assert_array_equal(plain.item_factors_, balanced.item_factors_)
-    outputs = plain._encode("items", views)
-    expected = signs(outputs - HashFunctions.of(plain.item_functions_).maps["a"][-1])
-    np.testing.assert_array_equal(balanced.encode_items(views).signs(), expected)
-    np.testing.assert_array_equal(balanced.encoded_item_codes_.signs(), expected)
-    np.testing.assert_array_equal(balanced.item_codes_.signs()[30:], expected[30:])
+    views = {"a": rng.standard_normal((40, 3)), "b": rng.standard_normal((40, 2))}
+    views["b"][::5] = np.nan
+    apart, joint = (MDCF(n_bits=8, random_state=0, weights=w).fit(ratings, None, views) for w in ("adaptive", "joint"))
+    np.testing.assert_array_equal(apart.user_codes_.packed, joint.user_codes_.packed)  # training is the same
+    np.testing.assert_array_equal(apart.item_codes_.packed, joint.item_codes_.packed)
+    outputs = joint._encode("items", views)
+    functions = HashFunctions.of(joint.item_functions_)
+    phi = functions.all_features(views, {name: ~np.isnan(view[:, 0]) for name, view in views.items()})
+    side_by_side = np.hstack([phi["a"], phi["b"]]).astype(np.float64)
+    W = np.vstack([functions.maps["a"], functions.maps["b"]])
+    np.testing.assert_allclose(outputs, side_by_side @ W, atol=1e-4)
+    gradient = side_by_side.T @ (side_by_side @ W - joint.item_factors_)
+    ratio = -gradient / W  # (ΦᵀΦ + ρ) W = ΦᵀF with one ρ for all
+    assert np.median(ratio) > 0 and np.percentile(np.abs(ratio / np.median(ratio) - 1), 80) < 0.05

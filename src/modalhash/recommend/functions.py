@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from modalhash.fusion import fuse
 from modalhash.views import F64, Array, Floats, Matrix, Views, blocks, check_encode_views
 
 SAMPLE = 10_000  # rows from which the kernel width is estimated
-WEIGHTS = ("adaptive", "fixed", "equal")
+WEIGHTS = ("adaptive", "fixed", "equal", "joint")
 Present: TypeAlias = Mapping[str, NDArray[np.bool_]]
 
 
@@ -76,9 +76,11 @@ class HashFunctions:
         return outputs, has
 
     def weigh(self, names: list[str], outputs: F64, has: NDArray[np.bool_], how: str) -> F64:
-        """Fused outputs (rows, r): adaptive weights of each row (Eq. 5.39), those of training, or equal ones."""
+        """Fused outputs (rows, r): weights of each row (Eq. 5.39), those of training, equal ones, or "joint", the sum."""
         if how == "adaptive":
             return fuse(outputs, has)[0]
+        if how == "joint":  # maps that were fitted together; outputs of missing views are zero
+            return np.asarray(outputs.sum(axis=0))
         weights = np.array([self.weights[name] if how == "fixed" else 1.0 for name in names])[:, None] * has
         return np.asarray(((weights / weights.sum(axis=0))[:, :, None] * outputs).sum(axis=0))
 
@@ -88,13 +90,6 @@ class HashFunctions:
         n = next(iter(checked.values())).shape[0]
         fused = [self.weigh(list(checked), *self.outputs(checked, present, rows), how) for rows in blocks(n)]
         return np.vstack(fused)
-
-    def without_constants(self) -> HashFunctions:
-        """The same functions, each view's map without its constant, which is its mean output in training."""
-        maps = {name: W.copy() for name, W in self.maps.items()}
-        for W in maps.values():
-            W[-1] = 0.0
-        return replace(self, maps=maps)
 
     def state(self) -> dict[str, Array]:
         """All that was learned as one flat dict of arrays."""

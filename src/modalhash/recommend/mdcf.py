@@ -18,6 +18,7 @@ from modalhash.recommend.mdcf_problem import Side, Weights, iterate, start_facto
 from modalhash.recommend.nearest import nearest_factors
 from modalhash.recommend.ratings import Positions, Products, find_ids, scale_ratings
 from modalhash.recommend.recommender import Codes, Recommender
+from modalhash.recommend.view_maps import joint_maps
 from modalhash.solvers import procrustes
 from modalhash.views import F64, Array, Floats, Matrix, Views
 
@@ -27,6 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "MDCF": {},
     "MDCF-fixed": {"weights": "fixed"},
     "MDCF-equal": {"weights": "equal"},
+    "MDCF-joint": {"weights": "joint"},  # one map from all views side by side at encode
     "MDCF-1": {},  # the same system, given the first view of each side only
     "MDCF-2": {},  # and the second
     "MDCF-miss": {},  # the same system, with half of the views taken away when it encodes
@@ -60,8 +62,8 @@ class MDCF(Recommender):
     0 is the text's choice, but then popular and unpopular items get the same codes.  The products with S are exact in
     O(ratings · r), or go through `rank` singular values.  `ridge` is a share of the mean eigenvalue of φφᵀ.
     α, β and γ weigh against the loss of preferences in [0, 1], as in the text: against S they count 4 r² times.
-    `balance_items` leaves the constants of the maps out of the codes that items get from views, so that each bit parts
-    them in halves: new items are then ranked better among themselves, and are not compared with rated ones as well.
+    `weights` of the views at encode: each row's own ("adaptive", 5.39), those of training ("fixed"), or "equal" ones;
+    "joint" fits the last maps together, by ridge regression from all views side by side, and adds up their outputs.
     `real_valued` stops at the relaxed problem and lets `recommend` rank by the product of `user_factors_` and
     `item_factors_`.  Memory is O(ratings + (n + m)(anchors · views + r)).
     """
@@ -82,7 +84,6 @@ class MDCF(Recommender):
     min_ratings: int = 2
     weights: str = "adaptive"
     relaxed_start: bool = True
-    balance_items: bool = False
     real_valued: bool = False
 
     summary: ClassVar[str] = (
@@ -127,10 +128,10 @@ class MDCF(Recommender):
         self._train(products, sides)
         for side, own in zip(sides, functions, strict=True):
             own.maps, own.weights = side.hash_functions()
+            if self.weights == "joint" and side.views:
+                own.maps = joint_maps({name: view.phi for name, view in side.views.items()}, side.F)
         self.user_functions_, self.item_functions_ = (own.state() for own in functions)
         users, items = (self._codes(*given) for given in zip(sides, functions, views, warm, strict=True))
-        if self.balance_items and item_views:
-            items = (items[0], *self._balanced(functions[1], items, item_views, warm[1]))
         self.user_factors_, self.item_factors_ = users[0], items[0]
         has = present_rows(item_views)
         self.item_view_codes_ = view_codes(functions[1], item_views, has)
@@ -237,22 +238,6 @@ class MDCF(Recommender):
         encoded[~seen] = factors[~seen]
         return factors.astype(np.float32), BinaryCodes.from_signs(factors), BinaryCodes.from_signs(encoded)
 
-    def _balanced(
-        self,
-        functions: HashFunctions,
-        codes: tuple[Array, BinaryCodes, BinaryCodes],
-        views: dict[str, Matrix],
-        warm: NDArray[np.bool_],
-    ) -> tuple[BinaryCodes, BinaryCodes]:
-        """Codes of all items and codes from views, where those from views leave the constants out."""
-        learned, encoded = codes[1].packed.copy(), codes[2].packed.copy()
-        seen = np.flatnonzero(has_any(views, len(warm)))
-        known = {name: matrix[seen] for name, matrix in views.items()}
-        own = functions.without_constants().encode(known, {n: v.shape[1] for n, v in views.items()}, self.weights)
-        encoded[seen] = BinaryCodes.from_signs(own).packed
-        learned[~warm] = encoded[~warm]
-        return BinaryCodes(learned, self.n_bits), BinaryCodes(encoded, self.n_bits)
-
     # codes from views
     def encode_users(self, views: Views) -> BinaryCodes:
         """Codes of users from their views; each user's views are weighed by how well they agree (5.39).
@@ -274,10 +259,7 @@ class MDCF(Recommender):
         )
         if not widths:
             raise ValueError(f"{self.name}: was fitted without views of {side}, so none can be encoded")
-        functions = HashFunctions.of(state)
-        if self.balance_items and not users:
-            functions = functions.without_constants()
-        return functions.encode(views, widths, self.weights)
+        return HashFunctions.of(state).encode(views, widths, self.weights)
 
     def _hits(self, users: Positions, k: int, seen: list[Array] | None) -> Hits:
         if not self.real_valued:
