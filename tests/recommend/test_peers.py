@@ -72,3 +72,9 @@ def test_the_common_rotation_keeps_products_and_nears_the_corners() -> None:
     codes = sign_codes(users @ R, items @ R)
     products = 4 - 2 * codes[0].hamming(codes[1])
     np.testing.assert_array_equal(products, np.rint(users @ items.T / 7.0))
+
+
+def test_the_common_rotation_does_not_hang_on_the_scale_of_a_side() -> None:
+    rng = np.random.default_rng(1)
+    users, items = rng.standard_normal((50, 4)), rng.standard_normal((60, 4))
+    np.testing.assert_allclose(common_rotation(100.0 * users, items), common_rotation(users, items), atol=1e-9)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from modalhash.hasher import present_rows
-from modalhash.recommend.view_maps import RIDGES, _stacked, fit_view_map
+from modalhash.recommend.view_maps import RIDGES, _stacked, fit_view_map, validation_error
 
 F64 = NDArray[np.float64]
 
@@ -45,3 +45,12 @@ def test_new_rows_get_the_factors_of_their_views() -> None:
     assert ((predicted - Y[50:]) ** 2).sum() < 0.5 * ((Y[50:] - Y[:50].mean(axis=0)) ** 2).sum()
     assert np.allclose(found.predict({k: v[3:4] for k, v in new.items()})[0], predicted[3])
     assert np.isfinite(predicted).all()  # some of them lack view "b"
+
+
+def test_the_validation_error_is_that_of_the_hat_matrix() -> None:
+    rng = np.random.default_rng(2)
+    phi, Y = rng.standard_normal((20, 6)), rng.standard_normal((20, 2))
+    values, vectors = np.linalg.eigh(phi.T @ phi)
+    hat = phi @ np.linalg.solve(phi.T @ phi + 3.0 * np.eye(6), phi.T)
+    expected = ((Y - hat @ Y) ** 2).sum() / (1 - np.trace(hat) / 20) ** 2
+    assert validation_error(values, vectors.T @ phi.T @ Y, float((Y**2).sum()), 20, 3.0) == pytest.approx(expected)
