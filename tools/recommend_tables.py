@@ -10,6 +10,7 @@ import numpy as np
 from speed_tables import markdown, read
 
 SPEED_FILE = "speed.json"
+PLANNED = 27  # 3 splits, 3 lengths, 3 settings
 WARM = "one left out"
 CEILING = "ridge → ALS"
 Cells = list[dict[str, Any]]
@@ -31,6 +32,10 @@ def recommend_text(results: Path) -> str:
     parts += [contenders_text(key, groups[key]) for key in shown]
     parts += stages_text([cell for key in shown if key[0] == WARM for cell in groups[key]])
     parts += speed_text(folder / SPEED_FILE)
+    if len(cells) < PLANNED:
+        parts.append(
+            f"Cut to keep the time: {PLANNED - len(cells)} of {PLANNED} cells (a length, split and kept ratings)."
+        )
     return "\n\n".join([*parts, f"Data {cells[0]['data']}, {cells[0]['checksum'][:12]}."])
 
 
@@ -92,10 +97,12 @@ def contenders_text(key: tuple[str, int, int], cells: Cells) -> str:
         values += [mean_of(own, "coverage"), mean_of(own, "popularity", 2)]
         values.append(mean_of(own, "seconds", 1))
         shown = "ALS" if name == CEILING and task == WARM else name
+        if len(own) < len(cells):
+            shown += f" ({len(own)} of {len(cells)} splits)"
         rows.append([shown, "codes" if own[0]["kind"] != "real" else "real", *values])
     head = ["", "ranks by", "HR@10, 1 + 99", "nDCG@10, 1 + 99", "HR@10", "nDCG@10", "R@10", "MAP", "coverage"]
     tested = cells[0]["tested"][task]
-    caption = f"*{title(key)}, {key[2]} bits, {len(cells)} splits of {tested['users']} users, {tested['pairs']} pairs*"
+    caption = f"*{title(key)}, {key[2]} bits, {len(cells)} split{'s' * (len(cells) > 1)} of {tested['users']} users, {tested['pairs']} pairs*"
     return f"{caption}\n\n{markdown([*head, 'popularity', 'fit CPU s'], rows, left=2)}"
 
 

@@ -64,7 +64,15 @@ def test_tables_show_the_best_peer_the_interval_the_ceiling_and_every_contender(
     assert parts[5:] == ["+0.050 [+0.000, +0.090]", "+0.040 [+0.020, +0.070]", "0.500 (-0.140)"]
     assert "| MDCF | codes | 0.600 | 0.360 ± 0.014 | 0.500 | 0.360 | 0.200 | 0.100 | 0.250 | 2.00 | 1.5 |" in text
     assert "| ALS | real |" in text and "| ridge → ALS | real |" in text and "| MDCF-zero | codes |" in text
+    assert "Cut to keep the time: 24 of 27 cells" in text
     assert "2 splits of 40 users, 90 pairs" in text
+
+
+def test_variants_of_fewer_splits_say_so(root: Path) -> None:
+    content = cell(1, shift=0.02)
+    del content["tasks"]["cold items"]["rows"]["MDCF-zero"]
+    (root / "results/recommend/bits32-b.json").write_text(json.dumps(content), encoding="utf8")
+    assert "| MDCF-zero (1 of 2 splits) | codes |" in run(root)[0]
 
 
 def test_two_stages_and_their_speed_are_shown(root: Path) -> None:

@@ -76,7 +76,7 @@ class HashFunctions:
         return outputs, has
 
     def weigh(self, names: list[str], outputs: F64, has: NDArray[np.bool_], how: str) -> F64:
-        """Fused outputs (rows, r): weights of each row (Eq. 5.39), those of training, equal ones, or "joint", the sum."""
+        """Fused outputs (rows, r): weights of each row (5.39), those of training, equal ones, or the sum ("joint")."""
         if how == "adaptive":
             return fuse(outputs, has)[0]
         if how == "joint":  # maps that were fitted together; outputs of missing views are zero
