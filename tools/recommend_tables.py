@@ -102,7 +102,8 @@ def contenders_text(key: tuple[str, int, int], cells: Cells) -> str:
         rows.append([shown, "codes" if own[0]["kind"] != "real" else "real", *values])
     head = ["", "ranks by", "HR@10, 1 + 99", "nDCG@10, 1 + 99", "HR@10", "nDCG@10", "R@10", "MAP", "coverage"]
     tested = cells[0]["tested"][task]
-    caption = f"*{title(key)}, {key[2]} bits, {len(cells)} split{'s' * (len(cells) > 1)} of {tested['users']} users, {tested['pairs']} pairs*"
+    splits = f"{len(cells)} split{'s' * (len(cells) > 1)}"
+    caption = f"*{title(key)}, {key[2]} bits, {splits} of {tested['users']} users, {tested['pairs']} pairs*"
     return f"{caption}\n\n{markdown([*head, 'popularity', 'fit CPU s'], rows, left=2)}"
 
 
