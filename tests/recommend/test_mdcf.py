@@ -476,3 +476,22 @@ def test_ratings_that_are_all_alike(value: float) -> None:
     assert (hits.distances == 0).all()
     half = sp.csr_array(np.eye(12))
     assert MDCF(n_bits=8, random_state=0).fit(half).recommend(3, k=1, exclude_seen=False).ids.tolist() == [[3]]
+
+
+def test_joint_weights_fit_the_last_maps_side_by_side() -> None:
+    rng = np.random.default_rng(0)
+    ratings = sp.csr_array(np.where(rng.random((50, 40)) < 0.3, rng.integers(1, 6, (50, 40)), 0).astype(float))
+    views = {"a": rng.standard_normal((40, 3)), "b": rng.standard_normal((40, 2))}
+    views["b"][::5] = np.nan
+    apart, joint = (MDCF(n_bits=8, random_state=0, weights=w).fit(ratings, None, views) for w in ("adaptive", "joint"))
+    np.testing.assert_array_equal(apart.user_codes_.packed, joint.user_codes_.packed)  # training is the same
+    np.testing.assert_array_equal(apart.item_codes_.packed, joint.item_codes_.packed)
+    outputs = joint._encode("items", views)
+    functions = HashFunctions.of(joint.item_functions_)
+    phi = functions.all_features(views, {name: ~np.isnan(view[:, 0]) for name, view in views.items()})
+    side_by_side = np.hstack([phi["a"], phi["b"]]).astype(np.float64)
+    W = np.vstack([functions.maps["a"], functions.maps["b"]])
+    np.testing.assert_allclose(outputs, side_by_side @ W, atol=1e-4)
+    gradient = side_by_side.T @ (side_by_side @ W - joint.item_factors_)
+    ratio = -gradient / W  # (ΦᵀΦ + ρ) W = ΦᵀF with one ρ for all
+    assert np.median(ratio) > 0 and np.percentile(np.abs(ratio / np.median(ratio) - 1), 80) < 0.05

@@ -15,7 +15,7 @@ from modalhash.fusion import fuse
 from modalhash.views import F64, Array, Floats, Matrix, Views, blocks, check_encode_views
 
 SAMPLE = 10_000  # rows from which the kernel width is estimated
-WEIGHTS = ("adaptive", "fixed", "equal")
+WEIGHTS = ("adaptive", "fixed", "equal", "joint")
 Present: TypeAlias = Mapping[str, NDArray[np.bool_]]
 
 
@@ -76,9 +76,11 @@ class HashFunctions:
         return outputs, has
 
     def weigh(self, names: list[str], outputs: F64, has: NDArray[np.bool_], how: str) -> F64:
-        """Fused outputs (rows, r): adaptive weights of each row (Eq. 5.39), those of training, or equal ones."""
+        """Fused outputs (rows, r): weights of each row (5.39), those of training, equal ones, or the sum ("joint")."""
         if how == "adaptive":
             return fuse(outputs, has)[0]
+        if how == "joint":  # maps that were fitted together; outputs of missing views are zero
+            return np.asarray(outputs.sum(axis=0))
         weights = np.array([self.weights[name] if how == "fixed" else 1.0 for name in names])[:, None] * has
         return np.asarray(((weights / weights.sum(axis=0))[:, :, None] * outputs).sum(axis=0))
 

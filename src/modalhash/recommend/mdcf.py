@@ -18,6 +18,7 @@ from modalhash.recommend.mdcf_problem import Side, Weights, iterate, start_facto
 from modalhash.recommend.nearest import nearest_factors
 from modalhash.recommend.ratings import Positions, Products, find_ids, scale_ratings
 from modalhash.recommend.recommender import Codes, Recommender
+from modalhash.recommend.view_maps import joint_maps
 from modalhash.solvers import procrustes
 from modalhash.views import F64, Array, Floats, Matrix, Views
 
@@ -27,6 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "MDCF": {},
     "MDCF-fixed": {"weights": "fixed"},
     "MDCF-equal": {"weights": "equal"},
+    "MDCF-joint": {"weights": "joint"},  # one map from all views side by side at encode
     "MDCF-1": {},  # the same system, given the first view of each side only
     "MDCF-2": {},  # and the second
     "MDCF-miss": {},  # the same system, with half of the views taken away when it encodes
@@ -60,6 +62,8 @@ class MDCF(Recommender):
     0 is the text's choice, but then popular and unpopular items get the same codes.  The products with S are exact in
     O(ratings · r), or go through `rank` singular values.  `ridge` is a share of the mean eigenvalue of φφᵀ.
     α, β and γ weigh against the loss of preferences in [0, 1], as in the text: against S they count 4 r² times.
+    `weights` of the views at encode: each row's own ("adaptive", 5.39), those of training ("fixed"), or "equal" ones;
+    "joint" fits the last maps together, by ridge regression from all views side by side, and adds up their outputs.
     `real_valued` stops at the relaxed problem and lets `recommend` rank by the product of `user_factors_` and
     `item_factors_`.  Memory is O(ratings + (n + m)(anchors · views + r)).
     """
@@ -124,6 +128,8 @@ class MDCF(Recommender):
         self._train(products, sides)
         for side, own in zip(sides, functions, strict=True):
             own.maps, own.weights = side.hash_functions()
+            if self.weights == "joint" and side.views:
+                own.maps = joint_maps({name: view.phi for name, view in side.views.items()}, side.F)
         self.user_functions_, self.item_functions_ = (own.state() for own in functions)
         users, items = (self._codes(*given) for given in zip(sides, functions, views, warm, strict=True))
         self.user_factors_, self.item_factors_ = users[0], items[0]
