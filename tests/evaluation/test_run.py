@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import modalhash as mh
@@ -151,3 +152,14 @@ def test_a_system_may_learn_from_one_view(tmp_path: Path) -> None:
     hasher = make("ITQ", n_bits=8, random_state=0).fit({"text": data.part("train")["text"]})
     expected = evaluate(hasher, data, Protocol(query_views=("text",), database_views=("text",), cuts=(5,)))
     assert result["cell"]["system"] == "ITQ:text" and result["mean"]["AP"] == expected.mean["AP"]
+
+
+def test_items_without_the_view_of_a_row_do_not_train(tmp_path: Path) -> None:
+    def load(name: str, n: int = 80) -> Dataset:
+        data = mh.datasets.planted("multilabel", 80, 0)
+        data.views["text"][data.split["train"][:3]] = np.nan
+        return data
+
+    table = dataclasses.replace(TABLE, systems=("SMHOQA:text", "ITQ:text"), bits=(8,), seeds=1, protocols=(Protocol(),))
+    run_table(table, tmp_path, load=load)
+    assert len(read_results(tmp_path)) == 4 and all("mean" in result for result in read_results(tmp_path))

@@ -175,3 +175,20 @@ def test_a_data_set_with_its_matrices_needs_no_cache(folder: Path, tmp_path: Pat
     )
     write_dataset(data, tmp_path / "x")
     assert read_dataset(tmp_path / "x").checksum == data.checksum and not folder.exists()
+
+
+def test_features_are_made_by_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    seen: list[int] = []
+
+    class Watched(Tfidf):
+        def fit(self, raw: Any) -> Any:
+            seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+            return super().fit(raw)
+
+    with threadpool_limits(2, user_api="blas"):
+        for folder in (str(tmp_path), "off"):
+            monkeypatch.setenv("MODALHASH_CACHE", folder)
+            fitted(Watched(n_topics=3), TEXTS, ROWS)
+    assert seen and set(seen) == {1}

@@ -103,10 +103,11 @@ def fit(cell: Cell, data: Dataset) -> Fitted:
     views, labels = data.part("train"), data.part_labels("train") if hasher.needs_labels else None
     if view:
         views = {view: views[view]}
-    if not hasher.fits_missing_views:  # such a system learns from the items that have every view
-        complete = np.all([~missing(matrix) for matrix in views.values()], axis=0)
-        views = {name: matrix[complete] for name, matrix in views.items()}
-        labels = None if labels is None else labels[complete]
+    has = [~missing(matrix) for matrix in views.values()]  # a system that needs all views learns from items with all
+    usable = np.any(has, axis=0) if hasher.fits_missing_views else np.all(has, axis=0)
+    if not usable.all():
+        views = {name: matrix[usable] for name, matrix in views.items()}
+        labels = None if labels is None else labels[usable]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         started, worked = time.perf_counter(), time.process_time()

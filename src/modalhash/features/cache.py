@@ -39,13 +39,13 @@ def fitted(extractor: Extractor, raw: Sequence[Any], rows: Sequence[int]) -> tup
     """
     folder = cache_folder()
     if folder is None:
-        return extractor, extractor.fit_transform(raw, rows)
+        return extractor, _made(extractor, raw, rows)
     entry = folder / "features" / entry_key(extractor, raw, rows)
     try:
         return _read(entry, extractor)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent or damaged: made again
         pass
-    matrix = extractor.fit_transform(raw, rows)
+    matrix = _made(extractor, raw, rows)
     try:
         shutil.rmtree(entry, ignore_errors=True)
         _write(entry, extractor, matrix)
@@ -53,6 +53,15 @@ def fitted(extractor: Extractor, raw: Sequence[Any], rows: Sequence[int]) -> tup
         if not (entry / ENTRY).is_file():  # else another process was quicker
             warnings.warn(f"{folder}: features cannot be cached ({error}); set MODALHASH_CACHE", stacklevel=2)
     return extractor, matrix
+
+
+def _made(extractor: Extractor, raw: Sequence[Any], rows: Sequence[int]) -> Matrix:
+    """Features by one thread of BLAS: the same bytes, and so the same checksum of the data, on one core and on many."""
+    import scipy.linalg  # noqa: F401 - its BLAS must be loaded to be limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        return extractor.fit_transform(raw, rows)
 
 
 def entry_key(extractor: Extractor, raw: Sequence[Any], rows: Sequence[int]) -> str:
