@@ -70,4 +70,4 @@ def cell_text(results: Results, table: dict[str, Any]) -> str:
         return "…"
     mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
     some = f" ({len(values)} of {table['seeds']})" if len(values) < table["seeds"] else ""
-    return (f"{mean:.4f}" if table["seeds"] == 1 else f"{mean:.4f} ± {sd:.4f}") + some
+    return (f"{mean:.4f}" if len(values) == 1 else f"{mean:.4f} ± {sd:.4f}") + some
