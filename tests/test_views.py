@@ -178,7 +178,7 @@ def test_views_to_encode_fit_what_was_seen_in_fit() -> None:
     widths = {"image": 3, "text": 2}
     text = sp.csr_array(np.array([[0, 1.0], [nan, 0], [0, 0], [1, 1]]))
     views, present = check_encode_views({"text": text, "image": X}, widths)
-    assert list(views) == list(present) == ["text", "image"]
+    assert list(views) == list(present) == ["image", "text"]
     np.testing.assert_array_equal(present["text"], [True, False, True, True])
     assert present["image"].all()
     with pytest.raises(ValueError, match="'tags' is unknown; fitted views: 'image', 'text'"):
