@@ -23,22 +23,6 @@ COLOURS = ("red", "green", "blue", "orange")
 HEAVY = "{'torch', 'sklearn', 'numba', 'matplotlib', 'scipy.stats', 'pandas', 'pyarrow'}"
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: Path) -> Run:
-    """Runs a command in the folder of the data; returns exit code, stdout and stderr."""
-    monkeypatch.chdir(place)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["modalhash", *words])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        told = capsys.readouterr()
-        return int(stop.value.code or 0), told.out, told.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures, a table, data sets of several kinds."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,28 +11,12 @@ import numpy as np
 import pytest
 
 import modalhash as mh
-from modalhash import cli
 from modalhash.catalog import RECOMMENDERS, is_recommender, make_recommender
 from modalhash.datasets.ratings import Ratings, write_ratings
 from recommender_contract import planted
 
 Run = Callable[..., tuple[int, str, str]]
 LINES = ["a,1,5,One", "a,2,1,Two\x1b[31m", "b,1,4,One", "b,3,5,Three", "c,2,5,", "c,3,1,", "d,1,5,", "d,3,4,"]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: Path) -> Run:
-    monkeypatch.chdir(place)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["modalhash", *words])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        told = capsys.readouterr()
-        return int(stop.value.code or 0), told.out, told.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

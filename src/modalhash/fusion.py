@@ -5,15 +5,15 @@ Arrays of weights, of residuals and of who has which view are (views, n), views 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.hasher import Hasher
+from modalhash.hasher import Hasher, view_outputs
 from modalhash.solvers import signs
-from modalhash.views import F64, Floats, Matrix, Views, blocks
+from modalhash.views import F64, Matrix, Views, blocks
 
 ROUNDS = 4  # of weights and code in turn
 
@@ -75,21 +75,6 @@ def counted(has: Mask, varied: Mask) -> Mask:
     """
     telling = has & varied[:, None]
     return np.where(telling.any(axis=0), telling, has)
-
-
-def view_outputs(
-    block: Mapping[str, Matrix],
-    names: Iterable[str],
-    has: Mask,
-    width: int,
-    project: Callable[[str, Matrix], Floats],
-) -> F64:
-    """project(name, rows) for the items that have a view, 0 for the others, (views, rows, width)."""
-    outputs = np.zeros((*has.shape, width))
-    for output, own, name in zip(outputs, has, names, strict=True):
-        if own.any():
-            output[own] = project(name, block[name] if own.all() else block[name][own])
-    return outputs
 
 
 @dataclass(kw_only=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -111,11 +111,7 @@ class Hasher(Model, ABC):
     ) -> tuple[F64, NDArray[np.bool_]]:
         """Outputs of the hash functions, (views, rows, n_bits) with 0 for a missing view, and who has which view."""
         has = np.stack([present[name][rows] for name in block])
-        outputs = np.zeros((*has.shape, self.n_bits))
-        for output, own, (name, matrix) in zip(outputs, has, block.items(), strict=True):
-            if own.any():
-                output[own] = self._project(name, matrix if own.all() else matrix[own])
-        return outputs, has
+        return view_outputs(block, block, has, self.n_bits, self._project), has
 
     def _fuse(self, outputs: F64, has: NDArray[np.bool_]) -> F64:
         """One real-valued code (rows, n_bits) from the outputs of the views; fused systems weigh them."""
@@ -142,6 +138,21 @@ class Hasher(Model, ABC):
         nothing = np.all(list(gaps.values()), axis=0)
         if nothing.any():
             raise ValueError(f"row {np.argmax(nothing)} has no view at all")
+
+
+def view_outputs(
+    block: Mapping[str, Matrix],
+    names: Iterable[str],
+    has: NDArray[np.bool_],
+    width: int,
+    project: Callable[[str, Matrix], Floats],
+) -> F64:
+    """project(name, rows) for the items that have a view, 0 for the others, (views, rows, width)."""
+    outputs = np.zeros((*has.shape, width))
+    for output, own, name in zip(outputs, has, names, strict=True):
+        if own.any():
+            output[own] = project(name, block[name] if own.all() else block[name][own])
+    return outputs
 
 
 def present_rows(views: Mapping[str, Matrix]) -> dict[str, NDArray[np.bool_]]:

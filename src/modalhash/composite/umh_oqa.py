@@ -10,8 +10,8 @@ import numpy as np
 
 from modalhash.codes import BinaryCodes
 from modalhash.composite.umh_oqa_training import BITS, WORDS, Modality, Problem, View
-from modalhash.fusion import FusedHasher, Mask, adaptive_weights, counted, shares, view_outputs, weighted_sum, who_has
-from modalhash.hasher import check_choice, check_integer, check_real, present_rows
+from modalhash.fusion import FusedHasher, Mask, adaptive_weights, counted, shares, weighted_sum, who_has
+from modalhash.hasher import check_choice, check_integer, check_real, present_rows, view_outputs
 from modalhash.layers import is_constant
 from modalhash.quantized import F32, QuantizedCodes
 from modalhash.quantizers import Indices, decode, nearest_words

@@ -55,21 +55,26 @@ def beside_single_views(
     view that the system does not have, or that a query lacks.
     """
     asked = Asked(hasher, data, Protocol())
+    own = {view: single_scores(single, view, asked, data) for view, single in singles.items()}
+    drawn = [(gone, asked.scores(asked.without(gone))) for gone in asked.draws(lost, draws)]
     found = {}
-    for view, single in singles.items():
-        if view not in asked.views:
-            raise ValueError(f"{hasher.name}: has no view {view!r}; its views: {', '.join(map(repr, asked.views))}")
-        alone = Asked(single, data, Protocol(query_views=(view,), database_views=(view,)))
-        own = alone.scores(alone.views)
-        if len(own) != asked.n:
-            raise ValueError(f"{data.name}: some queries lack the view {view!r}")
-        pairs = []
-        for gone in asked.draws(lost, draws):
-            has = ~gone[:, list(asked.views).index(view)]
-            pairs.append([np.nanmean(asked.scores(asked.without(gone))[has]), np.nanmean(own[has])])
-        (fused, one), sds = np.mean(pairs, axis=0), [spread(values) for values in np.transpose(pairs)]
-        found[view] = {"fused": float(fused), "fused_sd": sds[0], "single": float(one), "single_sd": sds[1]}
+    for view, alone in own.items():
+        column = list(asked.views).index(view)
+        pairs = [[np.nanmean(values[~gone[:, column]]) for values in (fused, alone)] for gone, fused in drawn]
+        (fused_mean, single_mean), sds = np.mean(pairs, axis=0), [spread(values) for values in np.transpose(pairs)]
+        found[view] = {"fused": float(fused_mean), "fused_sd": sds[0]}
+        found[view] |= {"single": float(single_mean), "single_sd": sds[1]}
     return found
+
+
+def single_scores(single: Hasher, view: str, asked: Asked, data: Dataset) -> F64:
+    """AP of every query (n,) by a system of one view; ValueError for a view that `asked` or some query lacks."""
+    if view not in asked.views:
+        raise ValueError(f"{asked.hasher.name}: has no view {view!r}; its views: {', '.join(map(repr, asked.views))}")
+    alone = Asked(single, data, Protocol(query_views=(view,), database_views=(view,)))
+    if alone.n != asked.n:
+        raise ValueError(f"{data.name}: some queries lack the view {view!r}")
+    return alone.scores(alone.views)
 
 
 class Asked:
