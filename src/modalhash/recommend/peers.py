@@ -55,7 +55,7 @@ def als_factors(
     Raises ImportError with the remedy if the package `implicit` is not there.
     """
     try:
-        from implicit.cpu.als import AlternatingLeastSquares  # type: ignore[import-untyped,unused-ignore]
+        from implicit.cpu.als import AlternatingLeastSquares
     except ImportError:
         raise ImportError(MISSING) from None
     import scipy.sparse as sp
