@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from modalhash.grids import show as show
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
+    from modalhash.index import Store as Store
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
     from modalhash.recommend.mdcf import MDCF as MDCF
     from modalhash.social.dstdh import DSTDH as DSTDH
@@ -61,6 +62,7 @@ _NAMES = {
     "RDCMH": "crossmodal.rdcmh",
     "SMHOQA": "composite.smh_oqa",
     "SignEmbedding": "baselines.sign_embedding",
+    "Store": "index",
     "UMHOQA": "composite.umh_oqa",
     "load": "catalog",
     "load_dataset": "datasets",
