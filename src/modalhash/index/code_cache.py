@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import secrets
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,9 @@ def write(folder: Path, version: int, rows: Rows) -> str:
         with temporary.open("xb") as file:
             digest = sha256()
             file.write(bytes(DIGEST))
-            for part in [json.dumps(facts).encode().ljust(HEADER - DIGEST), *arrays]:
-                view = memoryview(part).cast("B") if len(part) else b""
-                for piece in (view, bytes(-len(view) % ALIGNED) if view is not part else b""):
-                    digest.update(piece)
-                    file.write(piece)
+            for piece in [json.dumps(facts).encode().ljust(HEADER - DIGEST), *_padded(arrays)]:
+                digest.update(piece)
+                file.write(piece)
             file.seek(0)
             file.write(digest.digest())
             file.flush()
@@ -75,6 +74,12 @@ def read(folder: Path, name: str, version: int, n_bits: int) -> Rows | None:
         return None
     positions, packed, values, *letters = _arrays(view, facts["arrays"])
     return Rows(positions, BinaryCodes(packed, n_bits), IdColumn(values, letters[0] if letters else None))
+
+
+def _padded(arrays: list[Array]) -> Iterator[bytes]:
+    for array in arrays:
+        yield array.tobytes()
+        yield bytes(-array.nbytes % ALIGNED)
 
 
 def _arrays(view: memoryview, shapes: list[Any]) -> list[Array]:

@@ -70,7 +70,7 @@ class FileStore(Store):
                 raise ValueError(f"{self.folder}: holds codes of {about.n_bits} bits, not of {n_bits}")
             if model is not None and model != about.model:
                 raise ValueError(f"{self.folder}: holds codes of another model ({about.model}), not of {model}")
-            self._commits = -1
+            self._about, self._commits = about, -1  # -1: never looked
             self._state = self._load(about)
 
     def lock(self) -> None:
@@ -200,7 +200,6 @@ class FileStore(Store):
 
     def _load(self, about: About) -> State:
         """The state of the mapped cache, which is older than the truth; of the truth itself without one."""
-        self._about = about
         if about.cache is not None:
             rows = code_cache.read(self.folder, about.cache, about.trimmed, about.n_bits)
             if rows is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -58,9 +59,7 @@ class Store(ABC):
         """
         scheme = urlsplit(os.fspath(where)).scheme if "://" in os.fspath(where) else "file"
         if scheme == "milvus":
-            from modalhash.index.milvus import MilvusStore
-
-            engine: type[Store] = MilvusStore
+            engine: type[Store] = import_module("modalhash.index.milvus").MilvusStore
         elif scheme == "file":
             from modalhash.index.file_store import FileStore
 
