@@ -312,9 +312,10 @@ def index(
     from modalhash.datasets import load_dataset
 
     hasher, source = _load(model), load_dataset(data)
-    made = from_dataset(out, hasher, source, _chosen(source, views, hasher))
-    facts = {"collection": str(out), "items": len(made), "bytes_per_item": made.index.codes.bytes_per_item}
-    _say(facts, as_json, lambda: stored_text(len(made), made.index.codes.bytes_per_item, out))
+    with from_dataset(out, hasher, source, _chosen(source, views, hasher)) as made:
+        items, size = len(made), made.index.codes.bytes_per_item
+    facts = {"collection": str(out), "items": items, "bytes_per_item": size}
+    _say(facts, as_json, lambda: stored_text(items, size, out))
 
 
 @app.command()
@@ -331,15 +332,11 @@ def search(
 
     if image is not None and not image.is_file():
         raise FileNotFoundError(f"--image: {image} is not a file")
-    opened = Collection.open(collection)
-    hits = opened.search(text=text, image=image, k=k)
-    rows = [
-        {"id": id_, "title": title, "distance": distance}
-        for id_, title, distance in zip(
-            hits.ids[0].tolist(), opened.titles(hits)[0], hits.distances[0].tolist(), strict=True
-        )
-    ]
-    _say({"hits": rows}, as_json, lambda: hits_text(rows, opened.index.codes))
+    with Collection.open(collection) as opened:
+        hits, codes = opened.search(text=text, image=image, k=k), opened.index.codes
+        found = zip(hits.ids[0].tolist(), opened.titles(hits)[0], hits.distances[0].tolist(), strict=True)
+    rows = [{"id": id_, "title": title, "distance": distance} for id_, title, distance in found]
+    _say({"hits": rows}, as_json, lambda: hits_text(rows, codes))
 
 
 @app.command()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
-import numpy as np
-import pytest
 from hypothesis.stateful import rule
 from store_machine import BITS, QUICK, StoreMachine, answer, draw_codes, numbers
 
 from modalhash import Store
-from modalhash.index import code_cache, segments
+from modalhash.index import segments
 from modalhash.index.file_store import FileStore
 
 
@@ -50,7 +47,7 @@ class FileMachine(StoreMachine):
             self.reader = Store.open(self.folder / "store", read_only=True)
         asked = draw_codes(2, seed)
         self.compare(self.reader.search(asked, 5), answer(self.model, asked, 5))
-        assert self.opened(self.reader).ids().tolist() == list(self.model)
+        assert self.opened(self.reader).index().ids.tolist() == list(self.model)
 
     def teardown(self) -> None:
         super().teardown()
@@ -63,13 +60,18 @@ TestFileStore = FileMachine.TestCase
 TestFileStore.settings = QUICK
 
 
-@pytest.fixture
-def many_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "MERGED", 2)
-    monkeypatch.setattr(segments, "RATIO", 1)
-    monkeypatch.setattr(segments, "DEAD", 3)
+class SmallSegmentsMachine(FileMachine):
+    """The same with limits so low that segments multiply, merge and fold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits = mock.patch.multiple(segments, MERGED=2, RATIO=1, DEAD=3)
+        self.limits.start()
+
+    def teardown(self) -> None:
+        self.limits.stop()
+        super().teardown()
 
 
-@pytest.mark.usefixtures("many_segments")
-class TestFileStoreOfManySegments(FileMachine.TestCase):  # type: ignore[misc]
-    settings = QUICK
+TestSmallSegments = SmallSegmentsMachine.TestCase
+TestSmallSegments.settings = QUICK

@@ -18,6 +18,7 @@ from modalhash.index.hits import Hits
 from modalhash.index.items import Items, Show
 from modalhash.index.lock import FILE as LOCK
 from modalhash.index.lock import WriterLock
+from modalhash.index.memory import Index
 from modalhash.index.segments import State
 from modalhash.index.store import Ids, Store, check_items, check_kind, check_search, id_array
 from modalhash.index.truth import About, Truth
@@ -240,10 +241,13 @@ class FileStore(Store):
             check_kind("ids", given, about.kind)
             return self._reader.get(given, self.n_bits)
 
-    def ids(self) -> Array:
-        """The ids of all items (n,), in order of position."""
-        column = self._refreshed().rows().ids
-        return column.take(np.arange(len(column)))
+    def index(self) -> Index:
+        """The items of this moment as an in-memory index, in order of position."""
+        return self._refreshed().index
+
+    def version(self) -> int:
+        """A number that every write increases."""
+        return self._refreshed().version
 
     def count(self) -> int:
         """How many items there are."""

@@ -17,6 +17,7 @@ from modalhash.codes import BinaryCodes
 from modalhash.index.choice import Search
 from modalhash.index.columns import Rows
 from modalhash.index.hits import Hits
+from modalhash.index.memory import Index
 from modalhash.index.scan import nearest
 from modalhash.views import Array
 
@@ -112,6 +113,12 @@ class State:
     def rows(self) -> Rows:
         """All items in one piece, in order of position."""
         return ordered([part.living() for part in (*self.segments, self.updated)])
+
+    @cached_property
+    def index(self) -> Index:
+        """All items as an in-memory index."""
+        rows = self.rows()
+        return Index(rows.codes, rows.ids.take(np.arange(len(rows))))
 
     def search(self, queries: BinaryCodes, k: int, positions: Array | None = None) -> Hits:
         """The k nearest in the order (distance, position), of all or among some positions (ascending)."""
