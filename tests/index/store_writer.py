@@ -71,7 +71,7 @@ def plant(fault: str) -> None:
 
 
 def main() -> None:
-    file_store.BACKLOG = 1500  # type: ignore[misc]
+    file_store.BACKLOG = 1500
     with Store.open(sys.argv[1], n_bits=BITS, create=True) as store:
         if len(sys.argv) > 3:
             plant(sys.argv[3])

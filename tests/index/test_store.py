@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from unittest import mock
 
 from hypothesis.stateful import rule
 from store_machine import BITS, QUICK, StoreMachine, answer, draw_codes, numbers

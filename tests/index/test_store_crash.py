@@ -109,7 +109,8 @@ def test_death_at_each_step_of_a_compaction(tmp_path: Path, fault: str) -> None:
 def test_a_second_writer_is_refused_and_readers_are_not(tmp_path: Path) -> None:
     with begin(tmp_path / "store", 0) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        while process.stdout.readline() < "2":  # the first write deletes, the second inserts
+            pass
         with pytest.raises(StoreLocked, match=f"is being written by process {process.pid}; read_only=True reads"):
             Store.open(tmp_path / "store")
         with Store.open(tmp_path / "store", read_only=True) as reader:
