@@ -40,7 +40,7 @@ def replay(model: dict[int, Item], i: int) -> dict[int, Item]:
     return model | {id_: (codes.packed[j].tobytes(), show.titles[j]) for j, id_ in enumerate(ids)}
 
 
-def apply(store: Store, i: int) -> None:
+def apply_write(store: Store, i: int) -> None:
     ids, codes, show = write(i)
     if codes is None:
         store.delete(ids)
@@ -76,7 +76,7 @@ def main() -> None:
         if len(sys.argv) > 3:
             plant(sys.argv[3])
         for i in count(int(sys.argv[2])):
-            apply(store, i)
+            apply_write(store, i)
             sys.stdout.write(f"{i}\n")
             sys.stdout.flush()
 

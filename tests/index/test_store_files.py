@@ -63,7 +63,7 @@ def intact(folder: Path, **options: Any) -> bool:
 def test_every_flipped_or_missing_byte_of_the_cache_is_noticed_and_the_file_made_anew(
     tmp_path: Path, texts: bool
 ) -> None:
-    with filled(tmp_path / "store", texts=texts) as store:
+    with filled(tmp_path / "store", 4, texts) as store:
         expected = store.search(ASKED, 5)
         name, about = cache_of(tmp_path / "store").name, store._about
     content = (tmp_path / "store" / name).read_bytes()
@@ -72,6 +72,7 @@ def test_every_flipped_or_missing_byte_of_the_cache_is_noticed_and_the_file_made
         flipped = bytearray(content)
         flipped[i] ^= 1 << i % 8
         for damaged in (bytes(flipped), content[:i]):
+            (tmp_path / name).unlink(missing_ok=True)  # a new file is not flushed, one that is cut is
             (tmp_path / name).write_bytes(damaged)
             assert code_cache.read(tmp_path, name, about.trimmed, BITS) is None, i
     for damaged in (content[:-1], content + b"\0", b"", content[:100] + b"\xff" + content[101:]):
@@ -89,7 +90,7 @@ def test_a_whole_cache_of_another_store_is_not_used(folder: Path, other: dict[st
     path = cache_of(folder)
     with Store.open(folder) as store:
         assert isinstance(store, FileStore)
-        named = {"name": path.name, "version": store._about.trimmed, "n_bits": BITS}
+        named: dict[str, Any] = {"name": path.name, "version": store._about.trimmed, "n_bits": BITS}
     assert code_cache.read(folder, **named) is not None
     if "name" in other:
         shutil.copy(path, folder / other["name"])

@@ -237,6 +237,7 @@ class FileStore(Store):
     def get(self, ids: Ids) -> Items:
         """Codes of items and what to show of them, in the order of `ids`; ValueError names an id that is not there."""
         given = id_array(ids)
+        self._check_open()
         with self._reading, self._reader.reading() as about:
             check_kind("ids", given, about.kind)
             return self._reader.get(given, self.n_bits)
