@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from modalhash.cli_export import export
 from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames
 from modalhash.cli_options import say as _say
 from modalhash.cli_recommend import explain, recommend
@@ -365,6 +366,7 @@ def evaluate(
 
 app.command()(recommend)
 app.command()(explain)
+app.command()(export)
 
 
 if __name__ == "__main__":
