@@ -66,7 +66,7 @@ class SmallSegmentsMachine(FileMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.limits = mock.patch.multiple(segments, MERGED=2, RATIO=1, DEAD=3)
+        self.limits = mock.patch.multiple(segments, MERGED=2, RATIO=1, DEAD=3, MARGIN=1)
         self.limits.start()
 
     def teardown(self) -> None:

@@ -40,12 +40,12 @@ class IdColumn:
             return np.asarray(self.values[rows])
         starts = self.values[rows]
         lengths = self.values[rows + 1] - starts
-        longest = max(1, int(lengths.max(initial=1)))
-        places = np.arange(longest)
-        inside = places < lengths[..., None]
-        found = np.zeros((*rows.shape, longest), np.uint32)
-        found[inside] = self.letters[(starts[..., None] + places)[inside]]
-        return np.asarray(found.view(f"U{longest}")[..., 0])
+        places = np.arange(max(1, int(lengths.max(initial=1))))
+        if not self.letters.size:  # no rows, or one id: the empty text
+            return np.zeros(rows.shape, "U1")
+        letters = self.letters.take(starts[..., None] + places, mode="clip")
+        found = np.where(places < lengths[..., None], letters, 0).astype(np.uint32)
+        return np.asarray(found.view(f"U{len(places)}")[..., 0])
 
     def pick(self, rows: Array) -> IdColumn:
         """The column of some rows (n,)."""

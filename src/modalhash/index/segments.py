@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MERGED = 32_768  # rows of a segment that is merged with what comes behind it
 RATIO = 8  # a larger one is merged once it is no longer so many times larger than the next
 DEAD = 1024  # dead rows, or the root of n if that is more, that a search may have to pass over
-FAR = np.iinfo(np.int32).max
+MARGIN = 16  # of them that a search expects among the nearest; it asks again where there are more
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +57,22 @@ class Segment:
 
     def nearest(self, queries: BinaryCodes, k: int) -> tuple[Array, Array]:
         """Rows and distances (queries, min(k, living)) in the order (distance, position)."""
-        rows, distances = self.search.nearest(queries, k + len(self.dead))
+        if not len(self):
+            return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.int32)
+        return self._nearest(queries, min(k, len(self)), min(MARGIN, len(self.dead)))
+
+    def _nearest(self, queries: BinaryCodes, k: int, margin: int) -> tuple[Array, Array]:
+        """Ask for `margin` more than k, for the dead among them; again for queries that met more of those."""
+        rows, distances = self.search.nearest(queries, k + margin)
         if not len(self.dead):
             return rows, distances
-        at = np.searchsorted(self.dead, rows).clip(max=len(self.dead) - 1)
-        order = np.argsort(self.dead[at] == rows, axis=1, kind="stable")[:, : min(k, len(self))]
-        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        dead = self.dead[np.searchsorted(self.dead, rows).clip(max=len(self.dead) - 1)] == rows
+        order = np.argsort(dead, axis=1, kind="stable")[:, :k]
+        rows, distances = np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        short = np.flatnonzero(dead.sum(axis=1) > margin)
+        if len(short):
+            rows[short], distances[short] = self._nearest(queries[short], k, min(8 * margin, len(self.dead)))
+        return rows, distances
 
     def nearest_of(self, queries: BinaryCodes, k: int, positions: Array) -> tuple[Array, Array]:
         """The same among some positions (ascending)."""
