@@ -191,7 +191,7 @@ class FileStore(Store):
     def _caught_up(self, about: About) -> State:
         state = self._state
         self._kind = about.kind
-        if about.cache != self._about.cache or about.trimmed > state.version:
+        if about.cache != self._about.cache:  # what led to it may no longer be noted
             state = self._load(about)
         self._about = about
         if about.version == state.version:
