@@ -105,15 +105,16 @@ class FileStore(Store):
         """Let go of files and of the lock; a writer first writes the codes for the next one to open."""
         if self._closed or os.getpid() != self._process:
             return
-        with contextlib.suppress(OSError):  # the items are safe without the cache
+        try:
             if self._compaction is not None:
                 self._compaction.join()
             if self._writer is not None and self._writer.about().backlog > WORTH_A_CACHE:
-                self.compact()
-        with self._writing, self._reading:
-            self._closed = True
-            self._reader.close()
-            self._unlock()
+                self._compact_quietly()
+        finally:
+            with self._writing, self._reading:
+                self._closed = True
+                self._reader.close()
+                self._unlock()
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and os.getpid() == self._process:
@@ -161,7 +162,7 @@ class FileStore(Store):
             self._compaction.start()
 
     def _compact_quietly(self) -> None:
-        with contextlib.suppress(OSError):  # no room: the items are safe, the next write tries again
+        with contextlib.suppress(OSError):  # no room: the items are safe without, the next write tries again
             self.compact()
 
     def compact(self) -> None:

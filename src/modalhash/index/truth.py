@@ -106,11 +106,13 @@ class Truth:
 
     def about(self) -> About:
         """The row about the store."""
-        return About(*self.connection.execute("SELECT * FROM about").fetchone())
+        with told(self.path):
+            return About(*self.connection.execute("SELECT * FROM about").fetchone())
 
     def commits(self) -> int:
         """A number that changes when another connection has committed."""
-        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+        with told(self.path):
+            return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def reading(self) -> Iterator[About]:
@@ -142,7 +144,8 @@ class Truth:
         for part in blocks(len(values), VARIABLES):
             asked = values[part]
             marks = ",".join("?" * len(asked))
-            found.update(self.connection.execute(f"SELECT id, position FROM items WHERE id IN ({marks})", asked))
+            with told(self.path):
+                found.update(self.connection.execute(f"SELECT id, position FROM items WHERE id IN ({marks})", asked))
         return found
 
     def upsert(self, ids: Array, codes: BinaryCodes, show: Show | None) -> None:
