@@ -14,8 +14,7 @@ import numpy as np
 from modalhash.catalog import make
 from modalhash.datasets import load_dataset
 from modalhash.datasets.dataset import Dataset
-from modalhash.evaluation.protocol import measure, prepare
-from modalhash.evaluation.results import TABLE_FILE, data_facts, record, versions, write_result
+from modalhash.evaluation.results import TABLE_FILE, data_facts, measured, versions, write_result
 from modalhash.evaluation.tables import Cell, Source, Table
 from modalhash.folders import FORMAT
 from modalhash.hasher import Hasher
@@ -85,15 +84,8 @@ class Runner:
         """The record of a cell whose system is fitted."""
         hasher = fitted.hasher
         assert hasher is not None
-        started = time.perf_counter()
-        search = prepare(hasher, data, cell.protocol)
-        encoded = time.perf_counter()
-        result = measure(search, cell.protocol)
         seconds = {"fit": fitted.seconds, "fit_cpu": fitted.cpu_seconds}
-        seconds |= {"encode": encoded - started, "measure": time.perf_counter() - encoded}
-        content = record(hasher, data, cell.protocol, result, seconds, cell.seed, facts)
-        left_out = {"queries_left_out": search.queries_left_out, "items_left_out": search.items_left_out}
-        return content | left_out | {"warnings": list(fitted.warned)}
+        return measured(hasher, data, cell.protocol, seconds, cell.seed, facts) | {"warnings": list(fitted.warned)}
 
 
 def fit(cell: Cell, data: Dataset) -> Fitted:
