@@ -14,6 +14,7 @@ from modalhash.cli_export import export
 from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames
 from modalhash.cli_options import say as _say
 from modalhash.cli_recommend import explain, recommend
+from modalhash.cli_report import report
 
 if TYPE_CHECKING:
     from modalhash.datasets import Dataset
@@ -367,6 +368,7 @@ def evaluate(
 app.command()(recommend)
 app.command()(explain)
 app.command()(export)
+app.command()(report)
 
 
 if __name__ == "__main__":

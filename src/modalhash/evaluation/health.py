@@ -28,7 +28,9 @@ def health(codes: BinaryCodes | QuantizedCodes) -> dict[str, Any]:
     if isinstance(codes, QuantizedCodes):
         words = codes.codebooks.shape[1]
         shares = [np.bincount(column, minlength=words) / len(codes) for column in codes.indices.T]
-        return collisions(codes.indices) | {"word_entropy": [entropy(share) / np.log2(max(words, 2)) for share in shares]}
+        return collisions(codes.indices) | {
+            "word_entropy": [entropy(share) / np.log2(max(words, 2)) for share in shares]
+        }
     return collisions(codes.packed) | bit_facts(codes)
 
 

@@ -154,7 +154,7 @@ def _short(value: Any) -> Any:
     return int(number) if number.is_integer() else float(f"{number:.6g}")
 
 
-NUMBERS = re.compile(r"\[\s+([-+\d.eE,\s]+?)\s+\]")
+NUMBERS = re.compile(r"\[\n\s*([-+\d.eE,\s]+?)\n\s*\]")  # line breaks stand in no JSON string
 
 
 def write_result(path: Path, content: Mapping[str, Any]) -> None:
