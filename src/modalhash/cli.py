@@ -6,19 +6,16 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from modalhash.cli_export import export
 from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames
+from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames, chosen_views, load_hasher
 from modalhash.cli_options import say as _say
 from modalhash.cli_recommend import explain, recommend
-from modalhash.cli_report import report
-
-if TYPE_CHECKING:
-    from modalhash.datasets import Dataset
-    from modalhash.hasher import Hasher
+from modalhash.cli_report import bits, report
 
 app = typer.Typer(
     name="modalhash",
@@ -258,17 +255,6 @@ def _value(text: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _load(model: Path) -> Hasher:
-    """A fitted Hasher; ValueError for a recommender, which has verbs of its own."""
-    from modalhash.catalog import load
-    from modalhash.hasher import Hasher
-
-    found = load(model)
-    if not isinstance(found, Hasher):
-        raise ValueError(f"{model}: holds a recommender, {found.name}; its verbs are recommend and explain")
-    return found
-
-
 @app.command()
 def encode(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
@@ -281,23 +267,11 @@ def encode(
     from modalhash.cli_text import stored_text, write_codes
     from modalhash.datasets import load_dataset
 
-    hasher, source = _load(model), load_dataset(data)
-    codes = hasher.encode({name: source.views[name] for name in _chosen(source, views, hasher)})
+    hasher, source = load_hasher(model), load_dataset(data)
+    codes = hasher.encode({name: source.views[name] for name in chosen_views(source, views, hasher)})
     written = write_codes(out, codes, source.ids)
     facts = {"out": str(written), "items": len(codes), "bytes_per_item": codes.bytes_per_item}
     _say(facts, as_json, lambda: stored_text(len(codes), codes.bytes_per_item, written))
-
-
-def _chosen(data: Dataset, names: str | None, hasher: Hasher) -> list[str]:
-    from modalhash.evaluation.crossview import shared_views
-
-    if names is None:
-        return shared_views(hasher, data)
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in data.views:
-            raise ValueError(f"view {name!r} is not in the data; it has {', '.join(map(repr, data.views))}")
-    return wanted
 
 
 @app.command()
@@ -318,6 +292,10 @@ def index(
         items, size = len(made), made.index.codes.bytes_per_item
     facts = {"collection": str(out), "items": items, "bytes_per_item": size}
     _say(facts, as_json, lambda: stored_text(items, size, out))
+    hasher, source = load_hasher(model), load_dataset(data)
+    made = from_dataset(out, hasher, source, chosen_views(source, views, hasher))
+    facts = {"collection": str(out), "items": len(made), "bytes_per_item": made.index.codes.bytes_per_item}
+    _say(facts, as_json, lambda: stored_text(len(made), made.index.codes.bytes_per_item, out))
 
 
 @app.command()
@@ -349,19 +327,25 @@ def evaluate(
     same: Annotated[bool, typer.Option("--same", help="Also search each view with itself.")] = False,
     fused: Annotated[bool, typer.Option("--fused", help="Also all views against all (fused systems always).")] = False,
     queries: Annotated[str, typer.Option(help="Who queries: query, or validation (then in train).")] = "query",
+    cards: Annotated[Path | None, typer.Option(help="Folder to write result cards to, for `report`.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model: queries in one view against the database in another, relevant = a label in common."""
     from modalhash.cli_text import evaluation_facts, evaluation_text
     from modalhash.datasets import load_dataset
-    from modalhash.evaluation.crossview import evaluate as evaluate_model
+    from modalhash.evaluation.crossview import protocols
+    from modalhash.evaluation.protocol import evaluate as evaluate_way
 
     if queries not in ("query", "validation"):
         raise ValueError(f"--queries: expected query or validation, got {queries!r}")
     ranks = _numbers("--cuts", cuts)
-    found = _load(model)
-    results = evaluate_model(found, load_dataset(data), queries=queries, cuts=ranks, same=same, fused=fused)
-    facts = evaluation_facts(results)
+    found, source = load_hasher(model), load_dataset(data)
+    ways = protocols(found, source, queries=queries, cuts=ranks, same=same, fused=fused)
+    facts = evaluation_facts({pair: evaluate_way(found, source, way) for pair, way in ways.items()})
+    if cards is not None:
+        from modalhash.evaluation.cards import make_cards
+
+        facts["cards"] = [str(path) for path in make_cards(found, source, cards, ways.values())]
     _say(facts, as_json, lambda: evaluation_text(facts))
 
 
@@ -369,6 +353,7 @@ app.command()(recommend)
 app.command()(explain)
 app.command()(export)
 app.command()(report)
+app.command()(bits)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from modalhash.anchors import choose_anchors, dense_anchors, kernel_width, rbf
 from modalhash.codes import BinaryCodes
-from modalhash.hasher import Hasher, check_integer, check_real, present_rows
+from modalhash.hasher import check_integer, check_real, present_rows
 from modalhash.moments import Moments
+from modalhash.nested import Nested, greedy_order, label_alignment
 from modalhash.solvers import procrustes, ridge, signs, update_bits, view_weights
 from modalhash.views import F64, Floats, Matrix, blocks, dense
 
@@ -27,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(kw_only=True, eq=False)
-class A2LH(Hasher):
+class A2LH(Nested):
     """Learns codes from labels and kernelised views by closed-form steps, then one linear hash function a view.
 
     Minimises, with S = 2 LᵀL - 11ᵀ and hash functions fitted to B afterwards (Eq. 33),
@@ -47,6 +48,8 @@ class A2LH(Hasher):
     Stops when the objective falls by less than `tolerance` (relative) or no bit changed in two iterations.
     LLᵀ and UUᵀ carry a ridge of `ridge` in every term where they appear, so each step stays the exact minimiser
     and `objective_` never rises.  Memory is O(n · (d + c + K + anchors)); the n × n matrix S is never formed.
+    nested: order the bits of the learned codes by what each adds to the likeness of labels (see `greedy_order`), so
+    that every prefix of a code is a code; the bits themselves stay the same.
     """
 
     n_anchors: int | None = None
@@ -101,6 +104,8 @@ class A2LH(Hasher):
             self._warn_not_converged(self.max_iter, self.tolerance)
         self.view_weights_ = {name: float(weight) for name, weight in zip(phi, problem.mu, strict=True)}
         B = signs(problem.B)
+        if self.nested:
+            B = B[:, greedy_order(*label_alignment(BinaryCodes.from_signs(B), labels))]
         self.codes_ = BinaryCodes.from_signs(B)
         self.functions_ = {m: hash_function(phi[m], B, present[m], self.omega) for m in phi}  # Eq. 34
 

@@ -5,18 +5,21 @@ A result file of one seed (`results.record`) is a card of one seed; cards of sev
 
 from __future__ import annotations
 
-import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from modalhash.datasets.dataset import Dataset
+from modalhash.evaluation.missing_views import missing_views
 from modalhash.evaluation.protocol import Protocol
-from modalhash.evaluation.results import TABLE_FILE, write_result
+from modalhash.evaluation.results import TABLE_FILE, data_facts, measured, write_result
 from modalhash.folders import FORMAT, read_json
+from modalhash.hasher import Hasher
 from modalhash.views import F64
 
 Content = dict[str, Any]
@@ -185,21 +188,41 @@ ONCE = ("seeds", "measures", "machines")
 
 
 def together(singles: Iterable[tuple[Path, Card]]) -> list[Card]:
-    """Cards that differ in nothing but the seed become one, in the order of the first; seeds ascend."""
-    groups: dict[str, dict[int | None, tuple[Path, Card]]] = defaultdict(dict)
-    whole: dict[str, Card] = {}
+    """Cards that differ in nothing but the seed become one, in the order of the first; seeds ascend.
+
+    A parameter that only one of two cards names (because it came with a later version) does not tell them apart.
+    """
+    groups: dict[tuple[Any, ...], list[dict[int | None, tuple[Path, Card]]]] = defaultdict(list)
     for file, card in singles:
-        key = json.dumps([card.system, card.title, card.n_bits, card.data["checksum"], card.protocol.hash,
-                          card.parameters, bool(card.refused)], sort_keys=True, default=str)  # fmt: skip
-        if len(card.seeds) > 1:
-            whole[f"{key} {file}"] = card
-            groups[f"{key} {file}"] = {}
-            continue
-        first, known = groups[key].setdefault(card.seeds[0], (file, card))
-        if known.measures != card.measures:
-            named = f"{card.system}, {card.n_bits} bits, seed {card.seeds[0]}"
-            raise ValueError(f"{named}: two files with other figures, {first} and {file}")
-    return [whole[key] if key in whole else merged(list(cards.values())) for key, cards in groups.items()]
+        key = card.system, card.title, card.n_bits, card.data["checksum"], card.protocol.hash, bool(card.refused)
+        known = next((seeds for seeds in groups[key] if same_parameters(next(iter(seeds.values()))[1], card)), None)
+        if known is None:
+            groups[key].append(known := {})
+        for seed, single in zip(card.seeds, split_seeds(card), strict=True):
+            first, other = known.setdefault(seed, (file, single))
+            if other.measures != single.measures:
+                named = f"{card.system}, {card.n_bits} bits, seed {seed}"
+                raise ValueError(f"{named}: two files with other figures, {first} and {file}")
+    return [merged(list(seeds.values())) for members in groups.values() for seeds in members]
+
+
+def same_parameters(first: Card, second: Card) -> bool:
+    """Whether the parameters that both name are equal."""
+    shared = first.parameters.keys() & second.parameters.keys()
+    return all(first.parameters[name] == second.parameters[name] for name in shared)
+
+
+def split_seeds(card: Card) -> list[Card]:
+    """A card for each seed."""
+    if len(card.seeds) == 1:
+        return [card]
+    parts = []
+    for i, seed in enumerate(card.seeds):
+        own = {name: getattr(card, name) for name in Card.__dataclass_fields__} | {"seeds": (seed,)}
+        own["measures"] = {name: [values[i]] for name, values in card.measures.items()}
+        own |= {name: getattr(card, name)[i : i + 1] for name in LISTS if name not in ("seeds", "measures")}
+        parts.append(Card(**own))
+    return parts
 
 
 def merged(found: Sequence[tuple[Path, Card]]) -> Card:
@@ -214,6 +237,22 @@ def merged(found: Sequence[tuple[Path, Card]]) -> Card:
         if name not in ("seeds", "measures"):
             own[name] = [value for card in cards for value in getattr(card, name)]
     return Card(**own)
+
+
+def make_cards(hasher: Hasher, data: Dataset, folder: Path, protocols: Iterable[Protocol]) -> list[Path]:
+    """Measure a fitted system under each protocol and write a card for each; returns their paths.
+
+    A protocol whose queries have all of several views gets the curve of lost views, too.
+    """
+    facts, paths = data_facts(data), []
+    for protocol in protocols:
+        content = measured(hasher, data, protocol, {}, hasher.random_state, facts)
+        if not protocol.query_views and len([name for name in hasher.widths_ if name in data.views]) > 1:
+            content["missing_views"] = [asdict(loss) for loss in missing_views(hasher, data, protocol)]
+        words = f"{data.name}-{hasher.name}-{hasher.n_bits}-seed{hasher.random_state}-{protocol.hash}"
+        paths.append(folder / (re.sub(r"[^\w.-]", "_", words) + ".json"))
+        write_result(paths[-1], content)
+    return paths
 
 
 def write_card(path: Path, card: Card) -> None:

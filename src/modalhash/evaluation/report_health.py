@@ -24,7 +24,7 @@ def health_section(tables: Tables, styles: dict[str, int]) -> list[Section]:
             sections.append(Section(f"{source}: {way}", health_blocks(cards, members, styles, f"h{number}"), level=3))
     if not sections:
         return []
-    told = "Whether the bits of the database codes work: each should split the items in halves and say what no other bit says."
+    told = "Whether the bits of the database codes work: each should halve the items and say what no other says."
     return [Section("Code health", [Paragraph(told)]), *sections]
 
 
@@ -105,8 +105,9 @@ def missing_views_section(tables: Tables, styles: dict[str, int]) -> list[Sectio
     if not rows:
         return []
     most = max(len(row) for row in rows)
-    grid = Grid(["data", "system", *(f"{n} lost" for n in range(most - 2))],
-                [row + [""] * (most - len(row)) for row in rows], "mAP, mean ± sd over draws of the lost views", left=2)  # fmt: skip
+    head = ["data", "system", *(f"{n} lost" for n in range(most - 2))]
+    caption = "mAP, mean ± standard deviation over draws of the lost views"
+    grid = Grid(head, [row + [""] * (most - len(row)) for row in rows], caption, left=2)
     told = "Every query loses some of its views, drawn anew for each; the database keeps all of its views."
     return [Section("Missing views", [Paragraph(told), grid, Figures(figures)])]
 

@@ -12,7 +12,6 @@ from modalhash.evaluation.report_blocks import (
     Block,
     Cell,
     Figures,
-    Folded,
     Grid,
     Paragraph,
     Report,

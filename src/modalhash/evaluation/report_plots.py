@@ -10,7 +10,7 @@ from typing import Any
 
 from modalhash.evaluation.report_blocks import Figure, Figures
 
-SIZE = (3.7, 2.75)  # inches; small, so that words stay readable at the width of a phone
+SIZE = (3.3, 2.5)  # inches; small, so that words stay readable at the width of a phone
 INK, FAINT = "#010203", "#040506"  # stand for the colour of the text, and for that of lines behind it
 MIDDLE = ("#3b82c4", "#d9663a", "#2f9e7a", "#b7679f", "#a88a1f", "#4aa3c7", "#8a6fd1", "#808080")  # on white and black
 MARKS = "os^DvPX*"
@@ -36,7 +36,10 @@ def pyplot_free() -> Any:
 def draw(figure: Figure, ink: str, faint: str, legend: bool) -> Any:
     """The figure as matplotlib has it."""
     _, Canvas = pyplot_free()
-    canvas = Canvas(figsize=(SIZE[0], SIZE[1] + 0.5 * legend), layout="constrained")
+    below = 0.18 * -(-len(figure.series) // 3) if legend else 0.0
+    height = SIZE[1] + below
+    canvas = Canvas(figsize=(SIZE[0], height))
+    canvas.subplots_adjust(left=0.165, right=0.97, top=1 - 0.27 / height, bottom=(0.46 + below) / height)
     canvas.patch.set_alpha(0)
     axes = canvas.add_subplot()
     axes.patch.set_alpha(0)
@@ -51,10 +54,21 @@ def draw(figure: Figure, ink: str, faint: str, legend: bool) -> Any:
     DRAW[figure.kind](axes, figure, ink)
     if figure.log_x:
         axes.set_xscale("log")
+        plain_ticks(axes)
     if legend:
-        shown = canvas.legend(loc="outside lower center", ncols=3, fontsize=7, frameon=False, labelcolor=ink)
-        shown.set_in_layout(True)
+        canvas.legend(loc="lower center", ncols=3, fontsize=7, frameon=False, labelcolor=ink, borderaxespad=0)
     return canvas
+
+
+def plain_ticks(axes: Any) -> None:
+    """Numbers as they are instead of powers of ten; between them only where there are few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_xlim()
+    steps = (1.0, 2.0, 5.0) if high < 60 * low else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_lines(axes: Any, figure: Figure, ink: str) -> None:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from modalhash.evaluation.cards import Card, tables_of
 from modalhash.evaluation.report_blocks import (
     Block,
     Cell,
-    Figure,
     Figures,
     Folded,
     Grid,
     Paragraph,
     Report,
     Section,
-    Series,
 )
+from modalhash.evaluation.report_figures import curve_figures, trade_figures
+from modalhash.evaluation.report_glossary import INTRODUCTION, glossary
 from modalhash.evaluation.report_health import ablation_section, health_section, missing_views_section
 from modalhash.evaluation.report_words import (
     amount,
     frontier,
-    glossary,
+    mean_name,
     measured,
     name_of,
     plural,
@@ -34,8 +31,6 @@ from modalhash.evaluation.report_words import (
     usual_length,
 )
 
-MEASURES = {"AP": "mAP"}  # what the means of a measure are called, where it is not the measure's own name
-
 
 def report(cards: Sequence[Card], title: str, measure: str = "AP") -> Report:
     """The whole report; ValueError for a measure that no card has, and where a table would mix protocols or data."""
@@ -44,7 +39,7 @@ def report(cards: Sequence[Card], title: str, measure: str = "AP") -> Report:
         known = ", ".join(dict.fromkeys(name for card in cards for name in card.measures)) or "none"
         raise ValueError(f"measure: no card has {measure!r}; they have {known}")
     styles = styles_of(cards)
-    found = [Section("In short", [Paragraph(text) for text in in_short(tables, measure)])]
+    found = [Section("In short", [Paragraph(text) for text in (INTRODUCTION, *in_short(tables, measure))])]
     for number, ((source, way), members) in enumerate(tables.items()):
         found.append(Section(f"{source}: {way}", table_blocks(members, styles, measure, f"t{number}")))
     found += missing_views_section(tables, styles)
@@ -68,13 +63,18 @@ def in_short(tables: dict[tuple[str, str], list[Card]], measure: str) -> list[st
             said.append(f"{source}, {way}: no figures.")
             continue
         steps = [
-            f"{name_of(card, members)} with {amount(card.bytes_per_item)} ({spread_text(card, measure)})"
+            f"{name_of(card, members)} with {amount(card.bytes_per_item)} ({value_text(card, measure)})"
             for card in best
         ]
         said.append(
             f"{source}, {way}. Best for their bytes: {', then '.join(steps)}. {lead(best[-1], members, measure)}"
         )
     return said
+
+
+def value_text(card: Card, measure: str) -> str:
+    """A figure with the name of what it is."""
+    return f"{mean_name(measure)} {spread_text(card, measure)}"
 
 
 def lead(first: Card, members: Sequence[Card], measure: str) -> str:
@@ -102,21 +102,15 @@ def table_blocks(members: Sequence[Card], styles: dict[str, int], measure: str, 
     if not lengths:
         blocks.append(Paragraph("These cards hold no curves: they were written before cards did."))
     usual = usual_length(members)
+    others: list[Block] = []
     for length in lengths:
         figures = curve_figures([card for card in members if card.n_bits == length], styles, f"{name}-{length}")
         if figures and length == usual:
             blocks += [Paragraph(f"Curves of {length} bits, mean over queries and seeds."), Figures(figures)]
-    other = [
-        block
-        for length in lengths
-        if length != usual
-        for block in (
-            Paragraph(f"{length} bits"),
-            Figures(curve_figures([c for c in members if c.n_bits == length], styles, f"{name}-{length}")),
-        )
-    ]
-    if other:
-        blocks.append(Folded("Curves of the other lengths", other))
+        elif figures:
+            others += [Paragraph(f"{length} bits"), Figures(figures)]
+    if others:
+        blocks.append(Folded("Curves of the other lengths", others))
     figures = trade_figures(members, styles, measure, name)
     if figures:
         told = "Quality for bytes and for time; the dotted line joins what nothing else beats at that size or time."
@@ -144,7 +138,7 @@ def quality_grid(members: Sequence[Card], measure: str) -> Grid:
         cells.append(seconds_text(longest.took("fit_cpu", "fit")))
         rows.append(cells)
     head = ["system", *(f"{n} bits" for n in lengths), "bytes an item", "seconds to learn"]
-    caption = f"{MEASURES.get(measure, measure)}, {seeds_text(members)}"
+    caption = f"{mean_name(measure)}, {seeds_text(members)}"
     return Grid(head, rows, caption, notes_of(members))
 
 
@@ -193,86 +187,3 @@ def notes_of(members: Sequence[Card]) -> list[str]:
         cards.sort(key=lambda card: card.n_bits)
         notes.append(f"— {name} at {', '.join(str(card.n_bits) for card in cards)} bits: {cards[0].refused}.")
     return notes
-
-
-def curve_figures(cards: Sequence[Card], styles: dict[str, int], name: str) -> list[Figure]:
-    """Precision against recall by rank, precision@N, precision and recall by radius, of cards of one length."""
-    kinds: list[tuple[str, str, str, str, str, str, bool]] = [
-        ("pr", "Precision and recall", "recall", "precision", "recall_rank", "precision_rank", False),
-        ("pn", "Precision of the first N", "N", "precision", "rank", "precision_rank", True),
-        (
-            "pr-radius",
-            "Precision within a radius",
-            "bits that may differ",
-            "precision",
-            "radius",
-            "precision_macro",
-            False,
-        ),
-        ("rr-radius", "Recall within a radius", "bits that may differ", "recall", "radius", "recall_macro", False),
-    ]
-    figures = []
-    for key, title, x_label, y_label, x, y, log in kinds:
-        series = [
-            Series(card.system, xs.tolist(), ys.tolist(), styles[card.system])
-            for card in cards
-            if (xs := card.curve(x)) is not None and (ys := card.curve(y)) is not None
-        ]
-        if "radius" in key:
-            series = [thinned(line) for line in series]
-        if series:
-            figures.append(Figure(f"{name}-{key}", title, x_label, y_label, series, log_x=log))
-    return figures
-
-
-def thinned(series: Series, most: int = 33) -> Series:
-    """The series with at most about `most` points, the ends kept."""
-    step = -(-len(series.x) // most)
-    kept = sorted({*range(0, len(series.x), step), len(series.x) - 1})
-    return Series(series.label, [series.x[i] for i in kept], [series.y[i] for i in kept], series.style)
-
-
-def trade_figures(members: Sequence[Card], styles: dict[str, int], measure: str, name: str) -> list[Figure]:
-    """Quality against bytes an item, against seconds to learn, and against seconds to encode."""
-    found = measured(members, measure)
-    figures = []
-    for key, title, label, cost in (
-        ("bytes", "Quality for bytes", "bytes an item", lambda card: card.bytes_per_item),
-        ("fit", "Quality for time to learn", "seconds to learn", lambda card: card.took("fit_cpu", "fit")),
-        (
-            "encode",
-            "Quality for time to encode",
-            "seconds to encode queries and items",
-            lambda card: card.took("encode"),
-        ),
-    ):
-        points = [(card, cost(card)) for card in found if cost(card)]
-        if len({x for _, x in points}) < 2:
-            continue
-        lines: dict[str, list[tuple[float, float]]] = {}
-        for card, x in points:
-            lines.setdefault(card.system, []).append((float(x or 0), card.mean(measure)))
-        series = [Series(s, [x for x, _ in line], [y for _, y in line], styles[s]) for s, line in lines.items()]
-        figures.append(
-            Figure(
-                f"{name}-{key}",
-                title,
-                label,
-                MEASURES.get(measure, measure),
-                series,
-                "points",
-                True,
-                edge(points, measure),
-            )
-        )
-    return figures
-
-
-def edge(points: Sequence[tuple[Card, Any]], measure: str) -> tuple[list[float], list[float]]:
-    """The frontier of points (card, cost): each step is the best quality at no more than that cost."""
-    xs, ys = np.array([float(x) for _, x in points]), np.array([card.mean(measure) for card, _ in points])
-    kept: list[int] = []
-    for i in np.lexsort((-ys, xs)).tolist():
-        if not kept or ys[i] > ys[kept[-1]]:
-            kept.append(i)
-    return [*xs[kept].tolist(), float(xs.max())], [*ys[kept].tolist(), float(ys[kept[-1]])]

@@ -9,10 +9,10 @@ from modalhash.evaluation.report_blocks import Block, Cell, Figures, Grid, Parag
 
 FIGURES = "figures"  # the folder beside both files
 SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "_": r"\_", "$": r"\$",
-    "^": r"\^{}", "~": r"\textasciitilde{}", "→": r"$\rightarrow$", "±": r"$\pm$", "—": "---", "–": "--", "…": r"\ldots{}",
-    "≥": r"$\geq$", "≤": r"$\leq$", "<": r"\textless{}", ">": r"\textgreater{}",
-}  # fmt: skip
+    **{char: "\\" + char for char in "{}%&#_$"},
+    **{"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}"},
+    **{"→": r"$\rightarrow$", "±": r"$\pm$", "—": "---", "–": "--", "…": r"\ldots{}"},
+}
 PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}

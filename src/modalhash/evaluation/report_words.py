@@ -6,22 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from modalhash.evaluation.cards import Card
-from modalhash.evaluation.report_blocks import Block, Folded, Grid, Terms
+from modalhash.evaluation.report_blocks import Block, Folded, Grid
 
 USUAL = 64  # bits that are shown first where several lengths were measured equally often
 
-WORDS = {
-    "AP": (
-        "mAP",
-        "mean average precision over the full ranking: precision at each relevant item of a query's ranking, averaged; "
-        "1 if all relevant items come first. Items at one distance have no order of their own, so the mean over their "
-        "orders is taken",
-    ),
-    "nDCG": (
-        "nDCG",
-        "discounted gain over the full ranking: an item counts by the labels it shares, less with its rank",
-    ),
-}
+
+def mean_name(measure: str) -> str:
+    """What the mean of a measure over queries is called."""
+    return "mAP" if measure == "AP" else measure
 
 
 def name_of(card: Card, members: Sequence[Card]) -> str:
@@ -32,8 +24,15 @@ def name_of(card: Card, members: Sequence[Card]) -> str:
         for name, value in card.parameters.items()
         if any(name in twin.parameters and twin.parameters[name] != value for twin in twins)
     )
-    system = card.system if ":" not in card.system else "{} ({})".format(*card.system.split(":", 1))
+    system = shown(card.system)
     return f"{system} ({', '.join(f'{name}={card.parameters[name]}' for name in told)})" if told else system
+
+
+def shown(system: str) -> str:
+    """A system as tables call it: `ITQ:fac` is ITQ (fac), `ITQ@128` ITQ, first of 128."""
+    if "@" in system:
+        return "{}, first of {}".format(*system.split("@"))
+    return system if ":" not in system else "{} ({})".format(*system.split(":"))
 
 
 def styles_of(cards: Sequence[Card]) -> dict[str, int]:
@@ -80,33 +79,6 @@ def plural(number: int, noun: str) -> str:
 def share_text(value: float | None) -> str:
     """A share as a percentage, a dash where it is not known."""
     return "—" if value is None else f"{100 * value:.1f} %"
-
-
-def glossary(cards: Sequence[Card], measure: str) -> Terms:
-    """What the words of this report mean."""
-    items = [WORDS.get(measure, (measure, "the mean over queries of this measure"))]
-    items += [
-        ("relevant", "an item is relevant to a query when both carry a label in common"),
-        ("bits, bytes an item", "the length of a code, and what is stored of an item; queries are compared with codes alone"),
-        ("precision, recall", "the share of what is found that is relevant; the share of what is relevant that is found"),
-        ("radius", "all items whose code differs from the query's in at most so many bits; a query that finds none has precision 0"),
-        ("A → B", "queries are known in view A only, the items that are searched were encoded from view B only"),
-        ("±", "the standard deviation over seeds: how far chance in the fit moves a figure, not how far another data set would"),
-        ("protocol", "who queries whom, what counts as relevant, and every convention; equal protocols have equal names, and "
-                     "figures of different ones do not share a table"),
-    ]  # fmt: skip
-    if any(card.health for card in cards):
-        items += [
-            ("balance", "how far the share of items that have a bit set is from one half, at most; 0 is best, 50 % is a dead bit"),
-            ("correlation", "how much two bits say the same, 0 to 1"),
-            ("effective bits", "how many uncorrelated bits would carry as much as these"),
-            ("entropy", "bits of information in the codes of the database; items that share a code cannot be told apart"),
-            ("collisions", "the share of items that share their code with another item"),
-            ("empty balls", "the share of queries that find nothing within a radius of 0, 1 or 2 bits: a look-up in a hash "
-                            "table would come back with nothing"),
-            ("overlap", "the area that the distances of relevant and of irrelevant pairs share: 0 % apart, 100 % alike"),
-        ]  # fmt: skip
-    return Terms(items)
 
 
 def provenance(tables: dict[tuple[str, str], list[Card]]) -> list[Block]:

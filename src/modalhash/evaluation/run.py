@@ -18,9 +18,11 @@ from modalhash.evaluation.results import TABLE_FILE, data_facts, measured, versi
 from modalhash.evaluation.tables import Cell, Source, Table
 from modalhash.folders import FORMAT
 from modalhash.hasher import Hasher
+from modalhash.nested import Nested
 from modalhash.views import missing
 
 Loader = Callable[..., Dataset]
+KEPT = 3  # fits: nested codes of one seed are cut to one length after the other
 ORDER = "rows, then lengths, then seeds"  # what a budget cuts first: the last rows of the table
 
 
@@ -37,14 +39,14 @@ class Fitted:
 
 @dataclass(eq=False)
 class Runner:
-    """Runs cells into a folder; keeps the last data set and the last fit, because neighbours share them."""
+    """Runs cells into a folder; keeps the last data set and the last fits, because neighbours share them."""
 
     folder: Path
     load: Loader = load_dataset
 
     def __post_init__(self) -> None:
         self._data: tuple[str, Dataset, dict[str, Any]] | None = None
-        self._fit: tuple[tuple[Any, ...], Fitted] | None = None
+        self._fits: dict[tuple[Any, ...], Fitted] = {}
 
     def path(self, cell: Cell) -> Path:
         """The result file of a cell."""
@@ -76,14 +78,18 @@ class Runner:
 
     def fitted(self, cell: Cell, data: Dataset) -> Fitted:
         """The fit of a cell."""
-        if self._fit is None or self._fit[0] != cell.fit_key:
-            self._fit = cell.fit_key, fit(cell, data)
-        return self._fit[1]
+        if cell.fit_key not in self._fits:
+            self._fits = dict([*self._fits.items()][1 - KEPT :])
+            self._fits[cell.fit_key] = fit(cell, data)
+        return self._fits[cell.fit_key]
 
     def measured(self, cell: Cell, data: Dataset, facts: dict[str, Any], fitted: Fitted) -> dict[str, Any]:
         """The record of a cell whose system is fitted."""
         hasher = fitted.hasher
         assert hasher is not None
+        if cell.n_bits != cell.fitted_bits:
+            assert isinstance(hasher, Nested)
+            hasher = hasher.prefix(cell.n_bits)
         seconds = {"fit": fitted.seconds, "fit_cpu": fitted.cpu_seconds}
         return measured(hasher, data, cell.protocol, seconds, cell.seed, facts) | {"warnings": list(fitted.warned)}
 
@@ -91,7 +97,8 @@ class Runner:
 def fit(cell: Cell, data: Dataset) -> Fitted:
     """Fit the system of a cell; a ValueError (more bits than columns, no labels …) becomes the reason of a refusal."""
     system, _, view = cell.system.partition(":")
-    hasher = make(system, n_bits=cell.n_bits, random_state=cell.seed)
+    nested = {"nested": True} if "@" in system else {}
+    hasher = make(system.partition("@")[0], n_bits=cell.fitted_bits, random_state=cell.seed, **nested)
     views, labels = data.part("train"), data.part_labels("train") if hasher.needs_labels else None
     if view:
         views = {view: views[view]}
