@@ -1,8 +1,12 @@
-"""Nested codes: the first bits of a code are a shorter code, because bits are ordered by what each adds."""
+"""Nested codes: the first bits of a code are a shorter code, because bits come in the order of what each adds.
+
+Bits are learned at 16, 32, 64 … bits.  The codes of 16 bits come first; at each further length those of its bits
+follow that add most to the bits before them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,9 +15,9 @@ from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
 from modalhash.hasher import Hasher, check_integer
-from modalhash.views import F64, Matrix, blocks, dense
+from modalhash.views import F64, blocks
 
-FIRST = 16  # bits of the first block of rotations
+FIRST = 16  # bits that are learned together first
 
 
 @dataclass(kw_only=True, eq=False)
@@ -38,11 +42,6 @@ class Nested(Hasher):
         return shorter
 
 
-def label_alignment(bits: BinaryCodes, labels: Matrix) -> tuple[F64, F64]:
-    """What `greedy_order` needs to order bits by the labels: see `alignment`; labels (n, c), dense or sparse."""
-    return alignment(bits, lambda rows: dense(labels[rows]))
-
-
 def alignment(bits: BinaryCodes, target: Callable[[slice], F64]) -> tuple[F64, F64]:
     """bᵀTb of every bit (K,), and (bᵀb')² of every two (K, K), with bits b (n,) of -1 and +1 less their mean.
 
@@ -59,43 +58,39 @@ def alignment(bits: BinaryCodes, target: Callable[[slice], F64]) -> tuple[F64, F
     return (moments[:width] ** 2).sum(axis=0), moments[width:] ** 2
 
 
-def greedy_order(gains: F64, overlaps: F64, edges: list[int] | None = None) -> NDArray[np.intp]:
-    """An order of bits in which each next one raises the alignment of the prefix most, (K,) positions.
+def greedy_order(gains: F64, overlaps: F64, count: int, first: int = 0) -> NDArray[np.intp]:
+    """The first `first` bits, then bits of which each raises the alignment most, `count` positions in all.
 
-    The alignment of a prefix P with the target T is that of kernels (Cristianini et al. 2001),
+    The alignment of chosen bits P with the target T is that of kernels (Cristianini et al. 2001),
     ⟨Σ_P bbᵀ, T⟩ / ‖Σ_P bbᵀ‖ up to a constant: Σ_P gains over the root of the summed overlaps.  A bit is worth much if
     it keeps together what T holds alike, and little if bits before it say the same.  Ties: the lower position first;
-    constant bits come last of their block.
-    gains, overlaps: as `alignment` gives them.  edges: ends of blocks whose bits stay in their block, all bits if None.
+    constant bits come last.  gains, overlaps: as `alignment` gives them.
     """
-    K = len(gains)
-    order: list[int] = []
-    total, square, shared = 0.0, 0.0, np.zeros(K)
-    for low, high in blocks_of(edges or [K]):
-        left = np.arange(low, high)
-        while len(left):
-            norm = np.sqrt(np.maximum(square + 2 * shared[left] + overlaps[left, left], 0))
-            varies = overlaps[left, left] > 0
-            score = np.divide(total + gains[left], norm, out=np.full(len(left), -1.0), where=varies & (norm > 0))
-            best = int(left[np.argmax(score)])
-            total += gains[best]
-            square += 2 * shared[best] + overlaps[best, best]
-            shared += overlaps[best]
-            order.append(best)
-            left = left[left != best]
+    order = list(range(first))
+    total, square, shared = gains[:first].sum(), overlaps[:first, :first].sum(), overlaps[:first].sum(axis=0)
+    left, own = np.arange(first, len(gains)), np.diag(overlaps)
+    while len(order) < count:
+        norm = np.sqrt(np.maximum(square + 2 * shared[left] + own[left], 0))
+        score = np.divide(total + gains[left], norm, out=np.full(len(left), -1.0), where=own[left] > 0)
+        best = int(left[np.argmax(score)])
+        total += gains[best]
+        square += 2 * shared[best] + own[best]
+        shared = shared + overlaps[best]
+        order.append(best)
+        left = left[left != best]
     return np.array(order, dtype=np.intp)
 
 
 def block_ends(n_bits: int) -> list[int]:
-    """Where the blocks of nested codes end: 16, 32, 64 … below n_bits, then n_bits."""
-    ends = []
-    end = FIRST
-    while end < n_bits:
-        ends.append(end)
-        end *= 2
-    return [*ends, n_bits]
+    """The lengths at which nested codes are learned: 16, 32, 64 … below n_bits, then n_bits."""
+    below = [FIRST << i for i in range(n_bits.bit_length()) if FIRST << i < n_bits]
+    return [*below, n_bits]
 
 
-def blocks_of(edges: list[int]) -> Iterator[tuple[int, int]]:
-    """First and last position of each block (the latter excluded)."""
-    yield from zip([0, *edges[:-1]], edges, strict=True)
+def grown(kept: F64, learned: F64, target: Callable[[slice], F64]) -> NDArray[np.intp]:
+    """Which columns of [kept, learned], values (n, ·) whose signs are bits, are the nested codes of learned's length.
+
+    kept: the nested codes so far, which stay in front; learned: codes of the next length.
+    """
+    bits = BinaryCodes.from_signs(np.hstack([kept, learned]))
+    return greedy_order(*alignment(bits, target), count=learned.shape[1], first=kept.shape[1])

@@ -8,9 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from modalhash.baselines.linear import LinearHasher
-from modalhash.codes import BinaryCodes
 from modalhash.hasher import check_integer
-from modalhash.nested import Nested, alignment, block_ends, blocks_of, greedy_order
+from modalhash.nested import Nested, block_ends, grown
 from modalhash.solvers import itq_rotation
 from modalhash.views import F64, Matrix
 
@@ -19,9 +18,9 @@ from modalhash.views import F64, Matrix
 class ITQ(LinearHasher, Nested):
     """Codes by principal components of the views side by side, rotated towards the corners of the cube.
 
-    nested: rotate the first 16 components among themselves, then the next 16, 32, 64 …, so that the first bits never
-    hang on later components; inside a block bits are ordered by what each adds (see `greedy_order`, the target being
-    the components).  With one seed the first 16 bits are those of ITQ at 16 bits, in another order.
+    nested: rotate the first 16 components, then the first 32, 64 …, and keep at each length those of its bits that add
+    most to the bits before them (see `greedy_order`; the target is the likeness by components).  Bits from different
+    lengths are not orthogonal.  With one seed the first 16 bits are those of ITQ at 16 bits, in another order.
     """
 
     max_iter: int = 50
@@ -33,19 +32,18 @@ class ITQ(LinearHasher, Nested):
         rng = self._rng()
         directions = self._fit_principal(views, int(rng.integers(2**31)))
         outputs = self._outputs(views, directions)
-        if self.nested:
-            rotation = nested_rotation(outputs, self.max_iter, rng)
-        else:
-            rotation = itq_rotation(outputs, self.max_iter, rng)
+        rotation = (nested_rotation if self.nested else itq_rotation)(outputs, self.max_iter, rng)
         self.functions_ = {name: W @ rotation for name, W in directions.items()}
         self.codes_ = self.encode(views)
 
 
 def nested_rotation(outputs: F64, max_iter: int, rng: np.random.Generator) -> F64:
-    """A rotation (K, K) of principal components (n, K) block by block, with its columns in nested order."""
-    ends = block_ends(outputs.shape[1])
-    rotation = np.zeros((outputs.shape[1],) * 2)
-    for low, high in blocks_of(ends):
-        rotation[low:high, low:high] = itq_rotation(outputs[:, low:high], max_iter, rng)
-    bits = BinaryCodes.from_signs(outputs @ rotation)
-    return rotation[:, greedy_order(*alignment(bits, lambda rows: outputs[rows]), ends)]
+    """Directions (K, K) in the space of principal components (n, K) whose first columns are those of shorter codes."""
+    K = outputs.shape[1]
+    directions = np.zeros((K, 0))
+    for length in block_ends(K):
+        rotated = np.zeros((K, length))
+        rotated[:length] = itq_rotation(outputs[:, :length], max_iter, rng)
+        chosen = grown(outputs @ directions, outputs @ rotated, lambda rows: outputs[rows])
+        directions = np.hstack([directions, rotated])[:, chosen]
+    return directions

@@ -12,7 +12,7 @@ from modalhash.anchors import choose_anchors, dense_anchors, kernel_width, rbf
 from modalhash.codes import BinaryCodes
 from modalhash.hasher import check_integer, check_real, present_rows
 from modalhash.moments import Moments
-from modalhash.nested import Nested, greedy_order, label_alignment
+from modalhash.nested import Nested, block_ends, grown
 from modalhash.solvers import procrustes, ridge, signs, update_bits, view_weights
 from modalhash.views import F64, Floats, Matrix, blocks, dense
 
@@ -48,8 +48,9 @@ class A2LH(Nested):
     Stops when the objective falls by less than `tolerance` (relative) or no bit changed in two iterations.
     LLᵀ and UUᵀ carry a ridge of `ridge` in every term where they appear, so each step stays the exact minimiser
     and `objective_` never rises.  Memory is O(n · (d + c + K + anchors)); the n × n matrix S is never formed.
-    nested: order the bits of the learned codes by what each adds to the likeness of labels (see `greedy_order`), so
-    that every prefix of a code is a code; the bits themselves stay the same.
+    nested: learn codes of 16, 32, 64 … bits, and keep at each length those of its bits that add most to the bits before
+    them (see `greedy_order`; the target is LᵀL), so that every prefix of a code is a code.  `objective_` and
+    `view_weights_` are then those of the longest codes.
     """
 
     n_anchors: int | None = None
@@ -84,7 +85,12 @@ class A2LH(Nested):
         rng = self._rng()
         present = present_rows(views)
         phi = self._fit_features(views, present, rng)
-        problem = Problem(self, phi, labels, rng)
+        B = self._nested_codes(phi, labels, rng) if self.nested else self._learn(Problem(self, phi, labels, rng))
+        self.codes_ = BinaryCodes.from_signs(B)
+        self.functions_ = {m: hash_function(phi[m], B, present[m], self.omega) for m in phi}  # Eq. 34
+
+    def _learn(self, problem: Problem) -> F64:
+        """Alternate until the objective is steady; the codes (n, K) of -1 and +1."""
         self.objective_ = [problem.objective()]
         converged, steady = False, 0
         for _ in self._iterations(self.max_iter):
@@ -102,12 +108,17 @@ class A2LH(Nested):
                 break
         if not converged:
             self._warn_not_converged(self.max_iter, self.tolerance)
-        self.view_weights_ = {name: float(weight) for name, weight in zip(phi, problem.mu, strict=True)}
-        B = signs(problem.B)
-        if self.nested:
-            B = B[:, greedy_order(*label_alignment(BinaryCodes.from_signs(B), labels))]
-        self.codes_ = BinaryCodes.from_signs(B)
-        self.functions_ = {m: hash_function(phi[m], B, present[m], self.omega) for m in phi}  # Eq. 34
+        self.view_weights_ = {name: float(weight) for name, weight in zip(problem.phi, problem.mu, strict=True)}
+        return signs(problem.B)
+
+    def _nested_codes(self, phi: dict[str, Floats], labels: Matrix, rng: np.random.Generator) -> F64:
+        """Codes (n, K) of which the first 16, 32 … bits come from codes of that length."""
+        B = np.zeros((labels.shape[0], 0))
+        for length in block_ends(self.n_bits):
+            learned = self._learn(Problem(self, phi, labels, rng, length))
+            chosen = grown(B, learned, lambda rows: dense(labels[rows]))
+            B = np.hstack([B, learned])[:, chosen]
+        return B
 
     def _fit_features(
         self, views: dict[str, Matrix], present: dict[str, NDArray[np.bool_]], rng: np.random.Generator
@@ -173,9 +184,11 @@ class Problem:
     the data once (for B) and works on matrices whose size does not depend on n.
     """
 
-    def __init__(self, system: A2LH, phi: dict[str, Floats], labels: Matrix, rng: np.random.Generator) -> None:
+    def __init__(
+        self, system: A2LH, phi: dict[str, Floats], labels: Matrix, rng: np.random.Generator, n_bits: int | None = None
+    ) -> None:
         self.system, self.phi, self.labels = system, phi, labels
-        self.n, self.K = len(next(iter(phi.values()))), system.n_bits
+        self.n, self.K = len(next(iter(phi.values()))), n_bits or system.n_bits
         q = min(x.shape[1] for x in phi.values())
         if not system.kernel and system.n_anchors is not None:
             q = min(q, system.n_anchors)

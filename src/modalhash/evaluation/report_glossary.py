@@ -36,7 +36,7 @@ GENERAL = [
     ),
     (
         "radius",
-        "all items whose code differs from the query's in at most so many bits; a query that finds none has precision 0",
+        "all items whose code differs from the query's in at most so many bits; one that finds none has precision 0",
     ),
     ("A → B", "queries are known in view A only, and the items that are searched were encoded from view B only"),
     (
