@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from html import escape
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -10,9 +15,10 @@ from typing import Any
 
 from modalhash.evaluation.report_blocks import Figure, Figures
 
-SIZE = (3.3, 2.5)  # inches; small, so that words stay readable at the width of a phone
+SIZE = (2.9, 2.3)  # inches; small, so that words stay readable at the width of a phone
 INK, FAINT = "#010203", "#040506"  # stand for the colour of the text, and for that of lines behind it
 MIDDLE = ("#3b82c4", "#d9663a", "#2f9e7a", "#b7679f", "#a88a1f", "#4aa3c7", "#8a6fd1", "#808080")  # on white and black
+FEW = 6  # values of x that are all written at their axis
 MARKS = "os^DvPX*"
 LINES = ("-", "--", ":")
 REFERENCE = re.compile(r'(?:url\(#|href="#)([\w.-]+)')
@@ -33,13 +39,27 @@ def pyplot_free() -> Any:
     return matplotlib, Canvas
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what matplotlib says of fonts without a weight or a letter: readers have fonts of their own."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def draw(figure: Figure, ink: str, faint: str, legend: bool) -> Any:
     """The figure as matplotlib has it."""
     _, Canvas = pyplot_free()
     below = 0.18 * -(-len(figure.series) // 3) if legend else 0.0
     height = SIZE[1] + below
     canvas = Canvas(figsize=(SIZE[0], height))
-    canvas.subplots_adjust(left=0.165, right=0.97, top=1 - 0.27 / height, bottom=(0.46 + below) / height)
+    canvas.subplots_adjust(left=0.175, right=0.97, top=1 - 0.27 / height, bottom=(0.46 + below) / height)
     canvas.patch.set_alpha(0)
     axes = canvas.add_subplot()
     axes.patch.set_alpha(0)
@@ -54,21 +74,22 @@ def draw(figure: Figure, ink: str, faint: str, legend: bool) -> Any:
     DRAW[figure.kind](axes, figure, ink)
     if figure.log_x:
         axes.set_xscale("log")
-        plain_ticks(axes)
+        plain_ticks(axes, sorted({x for series in figure.series for x in series.x}))
     if legend:
         canvas.legend(loc="lower center", ncols=3, fontsize=7, frameon=False, labelcolor=ink, borderaxespad=0)
     return canvas
 
 
-def plain_ticks(axes: Any) -> None:
-    """Numbers as they are instead of powers of ten; between them only where there are few."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def plain_ticks(axes: Any, values: Sequence[float]) -> None:
+    """Numbers as they are instead of powers of ten: the values themselves where there are few, else 1, 10, 100 …"""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    low, high = axes.get_xlim()
-    steps = (1.0, 2.0, 5.0) if high < 60 * low else (1.0,)
-    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    few = len(values) <= FEW
+    axes.xaxis.set_major_locator(FixedLocator(values) if few else LogLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    if few:
+        axes.xaxis.set_minor_locator(NullLocator())
 
 
 def draw_lines(axes: Any, figure: Figure, ink: str) -> None:
@@ -90,6 +111,10 @@ def draw_points(axes: Any, figure: Figure, ink: str) -> None:
 
 def draw_steps(axes: Any, figure: Figure, ink: str) -> None:
     """Histograms with light areas."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     for series in figure.series:
         axes.fill_between(series.x, series.y, step="mid", color=colour(series.style), alpha=0.22, linewidth=0)
         axes.step(series.x, series.y, where="mid", color=colour(series.style), linewidth=1.2, label=series.label)
@@ -111,7 +136,7 @@ def svg_text(figure: Figure, ink: str, faint: str, legend: bool) -> str:
     """The figure as matplotlib's SVG, the same for the same figure, without the XML head and metadata."""
     matplotlib, _ = pyplot_free()
     stream = StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": figure.name}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": figure.name}), quiet():
         draw(figure, ink, faint, legend).savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
@@ -169,7 +194,17 @@ def write_figures(folder: Path, figures: list[Figure]) -> None:
     for figure in figures:
         (folder / f"{figure.name}.svg").write_text(svg_text(figure, "#808080", "#8080804d", True), encoding="utf8")
         stream = BytesIO()
-        with matplotlib.rc_context({"pdf.fonttype": 42}):
+        with matplotlib.rc_context({"pdf.use14corefonts": True}), quiet():  # no fonts inside: quick, Western text only
             facts = {"CreationDate": None, "Creator": None, "Producer": None}
-            draw(figure, "black", "#d0d0d0", legend=True).savefig(stream, format="pdf", metadata=facts)
+            draw(western(figure), "black", "#d0d0d0", legend=True).savefig(stream, format="pdf", metadata=facts)
         (folder / f"{figure.name}.pdf").write_bytes(stream.getvalue())
+
+
+def western(figure: Figure) -> Figure:
+    """The figure with a question mark for every letter that the fonts of a PDF reader lack."""
+
+    def known(text: str) -> str:
+        return text.replace("→", "to").encode("cp1252", "replace").decode("cp1252")
+
+    series = [replace(line, label=known(line.label)) for line in figure.series]
+    return replace(figure, title=known(figure.title), series=series)
