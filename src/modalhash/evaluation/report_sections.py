@@ -38,6 +38,8 @@ def report(cards: Sequence[Card], title: str, measure: str = "AP") -> Report:
     if not any(len(card.values(measure)) for card in cards):
         known = ", ".join(dict.fromkeys(name for card in cards for name in card.measures)) or "none"
         raise ValueError(f"measure: no card has {measure!r}; they have {known}")
+    for members in tables.values():
+        check_places(members)
     styles = styles_of(cards)
     found = [Section("In short", [Paragraph(text) for text in (INTRODUCTION, *in_short(tables, measure))])]
     for number, ((source, way), members) in enumerate(tables.items()):
@@ -52,6 +54,16 @@ def report(cards: Sequence[Card], title: str, measure: str = "AP") -> Report:
     about = f"{plural(len(cards), 'result card')}, {plural(len(tables), 'table')}, "
     about += f"{plural(len({card.system for card in cards}), 'system')}."
     return Report(title, about, found)
+
+
+def check_places(members: Sequence[Card]) -> None:
+    """ValueError where two cards of a table would stand in one place."""
+    places: set[tuple[str, int]] = set()
+    for card in members:
+        place = name_of(card, members), card.n_bits
+        if place in places:
+            raise ValueError(f"two cards of {place[0]}, {card.n_bits} bits, on {card.title} in one table")
+        places.add(place)
 
 
 def in_short(tables: dict[tuple[str, str], list[Card]], measure: str) -> list[str]:
