@@ -83,8 +83,9 @@ def greedy_order(gains: F64, overlaps: F64, count: int, first: int = 0) -> NDArr
 
 def block_ends(n_bits: int) -> list[int]:
     """The lengths at which nested codes are learned: 16, 32, 64 … below n_bits, then n_bits."""
-    below = [FIRST << i for i in range(n_bits.bit_length()) if FIRST << i < n_bits]
-    return [*below, n_bits]
+    longest = int(n_bits)
+    below = [FIRST << i for i in range(longest.bit_length()) if FIRST << i < longest]
+    return [*below, longest]
 
 
 def grown(kept: F64, learned: F64, target: Callable[[slice], F64]) -> NDArray[np.intp]:

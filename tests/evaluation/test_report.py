@@ -8,7 +8,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from pages import Page
 
 import modalhash as mh
 from modalhash.evaluation.cards import Card, make_cards, read_cards
@@ -21,6 +20,7 @@ from modalhash.evaluation.report_text import md, tex
 from modalhash.evaluation.report_words import frontier, name_of, shown, usual_length
 from modalhash.evaluation.run import run_table
 from modalhash.evaluation.tables import Source, Table, both_ways
+from pages import Page
 
 pytest.importorskip("matplotlib")
 
@@ -131,7 +131,7 @@ def test_another_measure_may_be_shown_and_an_unknown_one_not(cards: list[Card], 
 
 def test_two_cards_in_one_place_are_refused(cards: list[Card]) -> None:
     twin = dataclasses.replace(cards[0], seeds=(7, 8))
-    with pytest.raises(ValueError, match=f"two cards of {cards[0].system}, 8 bits"):
+    with pytest.raises(ValueError, match=f"two cards of {cards[0].system}, {cards[0].n_bits} bits"):
         report([*cards, twin], "x")
 
 

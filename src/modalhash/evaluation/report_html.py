@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from itertools import count
@@ -36,12 +36,12 @@ class Page:
             title=escape(report.title),
             about=escape(report.about),
             contents=contents(report.sections),
-            sections="\n".join(self.section(section) for section in report.sections),
+            sections="\n".join(self.section(section, i) for i, section in enumerate(report.sections)),
         )
 
-    def section(self, section: Section) -> str:
+    def section(self, section: Section, number: int) -> str:
         """A heading and its blocks."""
-        head = f'<h{section.level} id="{anchor(section)}">{escape(section.title)}</h{section.level}>'
+        head = f'<h{section.level} id="s{number}">{escape(section.title)}</h{section.level}>'
         return "\n".join([head, *(self.block(block) for block in section.blocks)])
 
     def block(self, block: Block) -> str:
@@ -66,15 +66,9 @@ class Page:
         return f"<div class=plots>{legend}<div class=row>{drawn}</div></div>"
 
 
-def anchor(section: Section) -> str:
-    """A name for links to a section, from its level and title."""
-    return f"s{section.level}-" + re.sub(r"\W+", "-", section.title).strip("-").lower()
-
-
-def contents(sections: list[Section] | tuple[Section, ...] | object) -> str:
+def contents(sections: Sequence[Section]) -> str:
     """Links to the sections of the first level."""
-    assert isinstance(sections, list | tuple)
-    links = [f'<li><a href="#{anchor(s)}">{escape(s.title)}</a></li>' for s in sections if s.level == 2]
+    links = [f'<li><a href="#s{i}">{escape(s.title)}</a></li>' for i, s in enumerate(sections) if s.level == 2]
     return f"<ul>{''.join(links)}</ul>"
 
 
