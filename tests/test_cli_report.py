@@ -19,10 +19,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a data set that has names of labels and raw texts."""
     root = tmp_path_factory.mktemp("report")
     data = planted("clusters", 120, 0)
-    words = [" ".join(f"word{j}" for j in np.flatnonzero(row)) for row in np.asarray(data.labels)]
-    given = {"labels": data.labels, "label_names": [f"kind {i}" for i in range(np.shape(data.labels)[1])]}
-    made = Dataset(name="d", views=data.views, split=data.split, raw={"text": words}, **given)
-    write_dataset(made, root / "d")
+    labels = np.asarray(data.labels)
+    words = [" ".join(f"word{j}" for j in np.flatnonzero(row)) for row in labels]
+    names = [f"kind {i}" for i in range(labels.shape[1])]
+    given = Dataset(name="d", views=data.views, split=data.split, raw={"text": words}, labels=labels, label_names=names)
+    write_dataset(given, root / "d")
     return root
 
 
