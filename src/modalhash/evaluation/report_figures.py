@@ -8,7 +8,7 @@ import numpy as np
 
 from modalhash.evaluation.cards import Card
 from modalhash.evaluation.report_blocks import Figure, Series
-from modalhash.evaluation.report_words import mean_name, measured
+from modalhash.evaluation.report_words import mean_name, measured, shown
 
 CURVES = {  # key -> title, label and curve of x, label and curve of y
     "pr": ("Precision and recall", "recall", "recall_rank", "precision", "precision_rank"),
@@ -29,7 +29,7 @@ def curve_figures(cards: Sequence[Card], styles: dict[str, int], name: str) -> l
     figures = []
     for key, (title, x_label, x, y_label, y) in CURVES.items():
         series = [
-            thinned(Series(card.system, xs.tolist(), ys.tolist(), styles[card.system]))
+            thinned(Series(shown(card.system), xs.tolist(), ys.tolist(), styles[card.system]))
             for card in cards
             if (xs := card.curve(x)) is not None and (ys := card.curve(y)) is not None
         ]
@@ -55,7 +55,7 @@ def trade_figures(members: Sequence[Card], styles: dict[str, int], measure: str,
         lines: dict[str, list[tuple[float, float]]] = {}
         for x, card in points:
             lines.setdefault(card.system, []).append((x, card.mean(measure)))
-        series = [Series(s, [x for x, _ in line], [y for _, y in line], styles[s]) for s, line in lines.items()]
+        series = [Series(shown(s), [x for x, _ in line], [y for _, y in line], styles[s]) for s, line in lines.items()]
         frontier = edge([x for x, _ in points], [card.mean(measure) for _, card in points])
         own = f"{name}-{key}", title, label, mean_name(measure), series
         figures.append(Figure(*own, kind="points", log_x=True, frontier=frontier))

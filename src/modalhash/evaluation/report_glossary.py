@@ -36,9 +36,13 @@ GENERAL = [
     ),
     (
         "radius",
-        "all items whose code differs from the query's in at most so many bits; one that finds none has precision 0",
+        "all items whose code differs from the query's in at most so many bits; precision is 0 where there is none",
     ),
-    ("A → B", "queries are known in view A only, and the items that are searched were encoded from view B only"),
+    (
+        "A → B",
+        "queries are known in view A only, and the items that are searched were encoded from view B only; all views: from "
+        "every view that an item has",
+    ),
     (
         "±",
         "the standard deviation over seeds: how far chance in the fit moves a figure, not what another data set would",

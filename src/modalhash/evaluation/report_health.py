@@ -8,7 +8,7 @@ import numpy as np
 
 from modalhash.evaluation.cards import Card
 from modalhash.evaluation.report_blocks import Block, Cell, Figure, Figures, Folded, Grid, Paragraph, Section, Series
-from modalhash.evaluation.report_words import measured, name_of, share_text, spread_text, usual_length
+from modalhash.evaluation.report_words import measured, name_of, share_text, shown, spread_text, usual_length
 
 Tables = dict[tuple[str, str], list[Card]]
 HEALTH = ["system", "bits", "balance", "correlation", "highest", "effective bits", "entropy", "collisions",
@@ -30,7 +30,7 @@ def health_section(tables: Tables, styles: dict[str, int]) -> list[Section]:
 
 def health_blocks(cards: Sequence[Card], members: Sequence[Card], styles: dict[str, int], name: str) -> list[Block]:
     """The table, and at the usual length the distances of pairs and the balance of the bits."""
-    rows = [health_row(card, members) for card in sorted(cards, key=lambda card: styles[card.system])]
+    rows = [health_row(card, members) for card in sorted(cards, key=lambda card: (styles[card.system], card.n_bits))]
     told = "Empty r=N: queries without an item within N bits. — : not known of these codes."
     blocks: list[Block] = [Grid(HEALTH, rows, "", [told])]
     usual = usual_length(cards)
@@ -72,7 +72,7 @@ def distance_figures(card: Card, name: str) -> list[Figure]:
         if counts is None or radius is None or not counts.sum():
             return []
         series.append(Series(label, radius.tolist(), (counts / counts.sum()).tolist(), 2 - style))
-    return [Figure(f"{name}-distances", card.system, "bits that differ", "share of pairs", series, "steps")]
+    return [Figure(f"{name}-distances", shown(card.system), "bits that differ", "share of pairs", series, "steps")]
 
 
 def balance_figures(card: Card, styles: dict[str, int], name: str) -> list[Figure]:
@@ -80,8 +80,8 @@ def balance_figures(card: Card, styles: dict[str, int], name: str) -> list[Figur
     balance = next((facts["balance"] for facts in card.health if "balance" in facts), None)
     if balance is None:
         return []
-    series = [Series(card.system, list(range(len(balance))), balance, styles[card.system])]
-    return [Figure(f"{name}-balance", card.system, "bit", "share of items", series, "bars")]
+    series = [Series(shown(card.system), list(range(len(balance))), balance, styles[card.system])]
+    return [Figure(f"{name}-balance", shown(card.system), "bit", "share of items", series, "bars")]
 
 
 def missing_views_section(tables: Tables, styles: dict[str, int]) -> list[Section]:

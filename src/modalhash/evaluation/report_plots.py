@@ -114,7 +114,7 @@ def draw_steps(axes: Any, figure: Figure, ink: str) -> None:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for series in figure.series:
         axes.fill_between(series.x, series.y, step="mid", color=colour(series.style), alpha=0.22, linewidth=0)
         axes.step(series.x, series.y, where="mid", color=colour(series.style), linewidth=1.2, label=series.label)
