@@ -40,8 +40,8 @@ GENERAL = [
     ),
     (
         "A → B",
-        "queries are known in view A only, and the items that are searched were encoded from view B only; all views: from "
-        "every view that an item has",
+        "queries are known in view A only, and the items that are searched were encoded from view B only; all views: "
+        "from every view that an item has",
     ),
     (
         "±",
