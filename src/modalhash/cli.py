@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from modalhash.cli_export import export
-from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames
 from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames, chosen_views, load_hasher
 from modalhash.cli_options import say as _say
 from modalhash.cli_recommend import explain, recommend
@@ -287,15 +286,11 @@ def index(
     from modalhash.collection import from_dataset
     from modalhash.datasets import load_dataset
 
-    hasher, source = _load(model), load_dataset(data)
-    with from_dataset(out, hasher, source, _chosen(source, views, hasher)) as made:
+    hasher, source = load_hasher(model), load_dataset(data)
+    with from_dataset(out, hasher, source, chosen_views(source, views, hasher)) as made:
         items, size = len(made), made.index.codes.bytes_per_item
     facts = {"collection": str(out), "items": items, "bytes_per_item": size}
     _say(facts, as_json, lambda: stored_text(items, size, out))
-    hasher, source = load_hasher(model), load_dataset(data)
-    made = from_dataset(out, hasher, source, chosen_views(source, views, hasher))
-    facts = {"collection": str(out), "items": len(made), "bytes_per_item": made.index.codes.bytes_per_item}
-    _say(facts, as_json, lambda: stored_text(len(made), made.index.codes.bytes_per_item, out))
 
 
 @app.command()
