@@ -73,9 +73,9 @@ class Parts(ABC):
         for _ in self.each(method, *given, own=own):
             pass
 
-    def total(self, method: str, *given: Any) -> Any:
+    def total(self, method: str, *given: Any, own: Iterable[tuple[Any, ...]] | None = None) -> Any:
         """The sum over all parts, added in order: an array, a number, or a tuple or dict of such."""
-        results = self.each(method, *given)
+        results = self.each(method, *given, own=own)
         total = next(results)
         for result in results:
             total = plus(total, result)
@@ -87,7 +87,7 @@ class Parts(ABC):
 
     def n_labels(self) -> int:
         """Columns of the labels."""
-        return max(c for _, c in self.each("size"))
+        return max(int(c) for _, c in self.each("size"))
 
     def who_has(self) -> dict[str, Mask]:
         """For each view the rows that have it, (n,) over all parts."""
@@ -124,7 +124,8 @@ class InOrder(Parts):
 def plus(left: Any, right: Any) -> Any:
     """The sum of two results of one method, member by member."""
     if isinstance(left, tuple):
-        return tuple(plus(a, b) for a, b in zip(left, right, strict=True))
+        members = [plus(a, b) for a, b in zip(left, right, strict=True)]
+        return type(left)(*members) if hasattr(left, "_fields") else tuple(members)
     if isinstance(left, dict):
         return {name: plus(value, right[name]) for name, value in left.items()}
     return left + right

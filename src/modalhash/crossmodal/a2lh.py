@@ -109,7 +109,12 @@ class A2LH(Hasher):
             self._warn_not_converged(self.max_iter, self.tolerance)
         self.view_weights_ = {name: float(weight) for name, weight in zip(present, problem.mu, strict=True)}
         self.codes_ = packed_codes(list(parts.each("settle")), self.n_bits)
-        self.functions_ = {m: ridge(*parts.total("function_sums", m), self.omega) for m in present}  # Eq. 34
+        self.functions_ = {m: self._hash_function(parts, m) for m in present}
+
+    def _hash_function(self, parts: Parts, name: str) -> F64:
+        """W (q, K) that maps φ to the codes by ridge regression, over the rows that have the view."""
+        gram, cross = parts.total("function_sums", name)
+        return ridge(gram, cross, self.omega)  # Eq. 34
 
     def _fit_features(self, parts: Parts, present: dict[str, Mask], rng: np.random.Generator) -> None:
         """φ of every training row and view, (n, q) float32, kept with the rows; zero rows where a view is missing."""
@@ -229,7 +234,7 @@ class Problem:
     def update_codes(self) -> bool:
         """Update B and say whether any value of it changed."""
         a, K, G = self.system, self.K, self.G
-        target = a.alpha * (self.C @ self.U)
+        target: F64 = a.alpha * (self.C @ self.U)
         coupling = None
         if a.multi_semantic:
             target[:, G.at("L")] += a.beta * self.R
