@@ -45,13 +45,13 @@ class Rows:
         """For each view the rows that have it, (n,)."""
         return self.present
 
+    def n_ones(self) -> int:
+        """Labels that items have."""
+        return int(self.labels.sum())
+
     def take(self, name: str, positions: NDArray[np.intp]) -> Matrix:
         """Some rows of a view."""
         return self.views[name][positions]
-
-    def free(self, group: str) -> None:
-        """Forget the features of a view."""
-        self.phi.pop(group, None)
 
 
 class Parts(ABC):

@@ -181,10 +181,10 @@ class Problem:
         }
         self.G = Moments({"L": c, "1": 1, "B": self.K} | {f"φ {m}": width for m, width in widths.items()})
         self.G.gram += parts.total("start", projection, flips)
-        self.R = np.zeros((self.K, c))
-        self.C = np.zeros((self.K, q))
+        self.R: F64 = np.zeros((self.K, c))
+        self.C: F64 = np.zeros((self.K, q))
         self.update_common()
-        self.C = np.linalg.solve(self.UU, self.cross("B").T).T
+        self.C = np.asarray(np.linalg.solve(self.UU, self.cross("B").T).T)
         if system.multi_semantic:
             self.update_label_map()
 
@@ -222,14 +222,14 @@ class Problem:
         CUSLt = 2.0 * CULt @ self.G["L", "L"] - CU1 @ self.G["1", "L"]
         left = C @ self.UU @ C.T + (a.beta + a.eta) * np.eye(K)
         right = K * CUSLt + a.beta * self.G["B", "L"]
-        self.R = np.linalg.solve(self.LL, np.linalg.solve(left, right).T).T  # Eq. 15
+        self.R = np.asarray(np.linalg.solve(self.LL, np.linalg.solve(left, right).T).T)  # Eq. 15
 
     def update_code_map(self) -> None:
         """Update C."""
         alpha, K = self.system.alpha, self.K
         left = self.EE() + alpha * np.eye(K)
         right = K * self.ESU() + alpha * self.cross("B")
-        self.C = np.linalg.solve(self.UU, np.linalg.solve(left, right).T).T  # Eq. 18
+        self.C = np.asarray(np.linalg.solve(self.UU, np.linalg.solve(left, right).T).T)  # Eq. 18
 
     def update_codes(self) -> bool:
         """Update B and say whether any value of it changed."""
