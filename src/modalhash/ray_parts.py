@@ -8,6 +8,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from modalhash.parts import Parts
 from modalhash.row_blocks import RowBlocks
 
 ONE_THREAD = {"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}}
+LOCAL: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 AHEAD = 4  # results a worker that may wait to be added up
 
 
@@ -26,12 +28,12 @@ def ready(workers: int) -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ImportError as error:
         raise ImportError("workers: they run on Ray: pip install 'modalhash[ray]'") from error
     if not ray.is_initialized():
-        local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers + 1, "_node_ip_address": "127.0.0.1"}
-        ray.init(include_dashboard=False if local else None, log_to_driver=False, **local)
+        local: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else LOCAL | {"num_cpus": workers + 1}
+        ray.init(log_to_driver=False, **local)
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if cpus < workers + 1:
         raise ValueError(f"workers: {workers} need {workers + 1} logical CPUs, the Ray cluster has {cpus}")
@@ -42,7 +44,8 @@ def run_tasks(function: Callable[..., None], same: tuple[Any, ...], own: Iterabl
     """Call function(*same, *own) for every `own`, at most so many at a time; a task whose worker dies is run again."""
     ray = ready(most)
     task = ray.remote(num_cpus=1, max_retries=3, runtime_env=ONE_THREAD)(_call)
-    shared, running = ray.put((function, same)), []
+    shared = ray.put((function, same))
+    running: list[Any] = []
     for arguments in own:
         if len(running) == most:
             done, running = ray.wait(running)
