@@ -7,8 +7,12 @@ import types
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
+from store_machine import INTEGERS
+
+from modalhash.index.milvus_limits import LOST
 
 LITE = "2.5.1"
+IDS = [id_ for id_ in INTEGERS if id_ != LOST]  # what Milvus takes
 
 
 def need_milvus_lite() -> None:

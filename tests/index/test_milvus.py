@@ -6,12 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import settings
-from milvus_lite_engine import need_milvus_lite
+from milvus_lite_engine import IDS, need_milvus_lite
 from store_machine import BITS, TEXTS, StoreMachine, draw_codes
 
 import modalhash as mh
@@ -23,6 +23,8 @@ need_milvus_lite()
 
 class LiteMachine(StoreMachine):
     """So few items are fetched whole, so that even ties are in order."""
+
+    kinds: ClassVar[tuple[list[Any], ...]] = (IDS, TEXTS)
 
     def fresh(self) -> Store:
         return self.opened(BITS, create=True, ids="texts" if self.universe is TEXTS else "integers")
@@ -76,6 +78,8 @@ def test_limits_of_the_engine_are_errors_before_a_call(lite: tuple[MilvusStore, 
         store.upsert([1000], code, Show(["ä" * 40_000], [b""]))
     with pytest.raises(ValueError, match="pictures of 49149 bytes, that of item 0"):
         store.upsert([1000], code, Show([""], [bytes(49_150)]))
+    with pytest.raises(ValueError, match="does not find the id 9223372036854775807 again"):
+        store.upsert([2**63 - 1], code)
     with pytest.raises(TypeError, match="ids are integers, got texts"):
         store.upsert(["a"], code)
     with pytest.raises(TypeError, match="takes ids, not a mask"):

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
+from milvus_lite_engine import IDS
 from store_machine import BITS, TEXTS, StoreMachine
 
 import modalhash as mh
@@ -27,6 +28,8 @@ INSIDE = "MODALHASH_MILVUS_PORT"  # set in the namespace, where the server runs
 
 
 class ServerMachine(StoreMachine):
+    kinds: ClassVar[tuple[list[Any], ...]] = (IDS, TEXTS)
+
     def fresh(self) -> Store:
         self.name = f"store_{time.time_ns()}"
         return self.opened(BITS, create=True, ids="texts" if self.universe is TEXTS else "integers")

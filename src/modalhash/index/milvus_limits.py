@@ -16,6 +16,7 @@ DIM = 262_144  # bits of a binary vector
 ID_BYTES = 4_096  # of a text, as in a URL
 TEXT_BYTES = 65_535
 LEAST = -(2**63)
+LOST = 2**63 - 1  # written, and then in no answer of 2.3.5
 
 
 def check_k(k: int) -> None:
@@ -40,7 +41,9 @@ def check_name(name: str) -> str:
 
 
 def check_texts(ids: Array, titles: Sequence[str], pictures: Sequence[str]) -> None:
-    """ValueError for an id, a title or a picture (as base64) that is too long for its field."""
+    """ValueError for an id that the engine loses, and for ids, titles and pictures (as base64) beyond their fields."""
+    if ids.dtype.kind == "i" and (ids == LOST).any():
+        raise ValueError(f"ids: Milvus does not find the id {LOST} again")
     if ids.dtype.kind == "U":
         for value in ids.tolist():
             if len(str(key_of(value))) > ID_BYTES:
