@@ -26,8 +26,8 @@ def data_parallel(
 
     made = not dist.is_initialized()
     if made:
-        numbers = {} if rank is None or size is None else {"rank": rank, "world_size": size}
-        dist.init_process_group("gloo", init_method=rendezvous, **numbers)
+        place, count = -1 if rank is None else rank, -1 if size is None else size  # -1: as the environment says
+        dist.init_process_group("gloo", init_method=rendezvous, rank=place, world_size=count)
     token = TEAM.set(team := DataParallel())
     try:
         yield team
@@ -71,7 +71,8 @@ class DataParallel(Team):
         held = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         together = torch.cat([gradient.flatten() for gradient in held])
         self.group.all_reduce(together)
-        for gradient, part in zip(held, together.split([gradient.numel() for gradient in held]), strict=True):
+        parts = torch.split(together, [gradient.numel() for gradient in held])
+        for gradient, part in zip(held, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def added(self, value: torch.Tensor) -> float:
