@@ -211,7 +211,8 @@ class ParquetBlocks(RowBlocks):
                 found[name] = np.full(
                     (len(there), width), np.nan, np.float64 if values.dtype == np.float64 else np.float32
                 )
-                found[name][there] = values
+                if len(values):
+                    found[name][there] = values
         return found
 
     def raw_labels(self, block: int) -> Array:
