@@ -88,7 +88,7 @@ def test_the_same_blocks_give_the_same_bits_and_one_block_those_of_fit(tmp_path:
 def test_parts_of_one_block_of_rows_give_the_bits_of_one_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parts of 100 rows against one machine that adds up 100 rows at a time: the default settings, which let rounding grow, are held to the bit."""
+    """Parts of 100 rows, and one machine that adds up 100 rows at a time, where rounding would grow."""
     views, labels = views_and_labels(gaps=True)
     parts = distributed.fit(mh.A2LH(n_bits=12, random_state=0), written(tmp_path / "data", views, labels))
     monkeypatch.setattr(a2lh_rows, "blocks", lambda n: blocks(n, 100))
