@@ -185,8 +185,9 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch
     with pytest.raises(ValueError, match=r"000002\.npy: is not there or damaged; call encode again"):
         distributed.read_codes(out)
     (out / "000000.npy").write_bytes((out / "000000.npy").read_bytes()[:-1])  # cut short by a power failure
+    saved(out / "000001.npy", np.zeros((3, 1), dtype=np.uint8))
     (out / ".000003.npy-x.tmp").touch()
-    assert distributed.encode(hasher, items, out) == 3
+    assert distributed.encode(hasher, items, out) == 4
     np.testing.assert_array_equal(distributed.stored(distributed.read_codes(out)), hasher.encode(views).packed)
     assert not list(out.glob(".*"))
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from milvus_lite_engine import IDS, need_milvus_lite
 from store_machine import BITS, TEXTS, StoreMachine, draw_codes
 
@@ -36,8 +36,9 @@ class LiteMachine(StoreMachine):
         return Store.open(f"milvus://{self.folder}/items.db", *given, **options)
 
 
+QUICK_PHASES = [Phase.generate]  # each open starts a process: shrinking would take minutes
 TestLite = LiteMachine.TestCase
-TestLite.settings = settings(max_examples=4, stateful_step_count=20, deadline=None)
+TestLite.settings = settings(max_examples=4, stateful_step_count=20, deadline=None, phases=QUICK_PHASES)
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +119,15 @@ def test_without_pymilvus_the_message_names_the_extra() -> None:
     program += "Store.open('milvus://127.0.0.1:1/items', 8, create=True)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "ImportError: milvus://… needs pymilvus: pip install 'modalhash[milvus]'" in found.stderr
+
+
+def test_an_update_keeps_its_place_and_what_was_deleted_comes_last(tmp_path: Path) -> None:
+    same = mh.BinaryCodes(np.zeros((4, 1), np.uint8), 8)
+    with MilvusStore(f"milvus://{tmp_path}/items.db", 8, create=True) as store:
+        store.upsert([5, 6, 7, 8], same)
+        store.upsert([6, 5], same[:2])  # the engine has them at the end now
+        assert store.count() == 4
+        assert store.search(same[:1], 3).ids.tolist() == [[5, 6, 7]]
+        assert store.delete([5, 9]) == 1
+        store.upsert([5], same[:1])
+        assert store.search(same[:1], 4).ids.tolist() == [[6, 7, 8, 5]]
