@@ -4,7 +4,8 @@
     python benchmarks/growth.py --ray 2
 
 Simulated views (class means and noise), one process a fit, one thread; CPU seconds, of a fit of `ROUNDS` iterations
-and of encoding all items.  A cell is not run once --budget CPU seconds are spent; what was cut is kept.
+and of encoding all items.  A cell that is in the file is not run again, and none is begun once --budget CPU seconds are
+spent; results are written after every cell.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -86,20 +88,18 @@ def exponents(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def grown(sizes: list[int], budget: float) -> dict[str, Any]:
-    """All cells that the budget allows, small ones first, each in a process of its own."""
-    rows, cut, spent = [], [], 0.0
-    for n in sorted(sizes):
-        for name in SETTINGS:
-            if spent >= budget:
-                cut.append(f"{name}-{n}")
-                continue
-            call = [sys.executable, __file__, "--one", name, str(n)]
-            rows.append(json.loads(subprocess.run(call, check=True, capture_output=True, text=True).stdout))
-            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-            spent = usage.ru_utime + usage.ru_stime
-            print(rows[-1], flush=True)
-    return {"cells": rows, "growth": exponents(rows), "cut": cut, "cpu_seconds": round(spent)}
+def grown(options: argparse.Namespace, content: dict[str, Any]) -> None:
+    """The cells that are missing, as far as the budget goes, small ones first, each in a process of its own."""
+    rows = {(row["system"], row["n"]): row for row in content.get("cells", [])}
+    for n, name in product(sorted(options.n), options.systems):
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if (name, n) in rows or usage.ru_utime + usage.ru_stime >= options.budget:
+            continue
+        call = [sys.executable, __file__, "--one", name, str(n)]
+        rows[name, n] = json.loads(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
+        print(rows[name, n], flush=True)
+        cells = [rows[key] for key in sorted(rows)]
+        write(content | {"cells": cells, "growth": exponents(cells)}, options.out, show=False)
 
 
 def by_ray(n: int, workers: int) -> dict[str, Any]:
@@ -134,6 +134,7 @@ def by_ray(n: int, workers: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--n", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--systems", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--budget", type=float, default=300.0, help="CPU seconds after which no cell is begun")
     parser.add_argument("--ray", type=int, metavar="WORKERS", help="compare encoding by Ray instead")
     parser.add_argument("--one", nargs=2, metavar=("SYSTEM", "N"), help="run one cell here and print it")
@@ -143,10 +144,11 @@ def main() -> None:
         print(json.dumps(measured(options.one[0], int(options.one[1]))))
         return
     kept = json.loads(options.out.read_text(encoding="utf8")) if options.out.exists() else {}
-    size, sizes = max(options.n), options.n
-    found = {"ray": by_ray(size, options.ray)} if options.ray else {"fits": grown(sizes, options.budget)}
-    about = {"machine": machine(), "bits": BITS, "anchors": ANCHORS, "iterations": ROUNDS, "widths": WIDTHS}
-    write(kept | about | found, options.out)
+    kept |= {"machine": machine(), "bits": BITS, "anchors": ANCHORS, "iterations": ROUNDS, "widths": WIDTHS}
+    if options.ray:
+        write(kept | {"ray": by_ray(max(options.n), options.ray)}, options.out)
+    else:
+        grown(options, kept)
 
 
 if __name__ == "__main__":
