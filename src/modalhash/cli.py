@@ -15,6 +15,7 @@ from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames, chosen_view
 from modalhash.cli_options import say as _say
 from modalhash.cli_recommend import explain, recommend
 from modalhash.cli_report import bits, report
+from modalhash.cli_serve import key, serve
 
 app = typer.Typer(
     name="modalhash",
@@ -349,6 +350,8 @@ app.command()(explain)
 app.command()(export)
 app.command()(report)
 app.command()(bits)
+app.command()(serve)
+app.command()(key)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 from modalhash import __version__
+from modalhash.service import login, routes, routes_items
+from modalhash.service.documents import openapi_of
+from modalhash.service.guard import Door
 from modalhash.service.page import add_page
 from modalhash.service.problems import Problem
 from modalhash.service.settings import Settings
@@ -27,46 +33,51 @@ def create_app(settings: Settings, served: Served | None = None) -> FastAPI:
         task = None if state.ready else asyncio.create_task(_load(state))
         yield
         if task is not None:
-            task.cancel()
+            await task
+        state.close()
 
     app = FastAPI(
         title="modalhash",
         version=__version__,
-        docs_url=None,
+        docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
         description="Search, recommend and explain over compact codes.",
     )
     app.state.service = state
-    app.add_exception_handler(Problem, _problem)
-    add_routes(app)
+    app.add_middleware(Door, state=state)
+    for kind in (Problem, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _problem)
+    app.include_router(routes.router)
+    app.include_router(routes_items.router)
+    app.include_router(login.router)
     add_page(app)
+    _document(app, state)
     return app
 
 
-def add_routes(app: FastAPI) -> None:
-    """The routes for programs."""
+def _document(app: FastAPI, state: State) -> None:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = openapi_of(app, state.settings.limits, keys=state.keys is not None)
+        return app.openapi_schema
 
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """Whether the process answers."""
-        return {"status": "ok"}
-
-    @app.get("/ready")
-    async def ready(request: Request) -> dict[str, object]:
-        """Whether the collection is loaded."""
-        state: State = request.app.state.service
-        return {"status": "ready", "items": len(state.served.shelf), "versions": state.versions()}
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 async def _load(state: State) -> None:
     try:
         await asyncio.to_thread(state.load)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:
         state.failure = f"the collection cannot be loaded: {error}"
         log.error("%s", state.failure)
+        state.on_failure()
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return error.response()
+    """Every refusal as a problem document, those of FastAPI and Starlette as well."""
+    if isinstance(error, Problem):
+        return error.response()
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, str(error.detail), error.headers).response()
+    return Problem(422, "the address does not fit").response()

@@ -16,6 +16,7 @@ class Limits(BaseModel):
     k: int = Field(default=1_000, ge=1, description="results of one query")
     batch: int = Field(default=1_000, ge=1, description="items or queries of one request")
     ids: int = Field(default=10_000, ge=1, description="ids in `allow`")
+    results: int = Field(default=100_000, ge=1, description="queries times k of one batch")
     text: int = Field(default=10_000, ge=1, description="letters of one text")
     pixels: int = Field(default=25_000_000, ge=1, description="pixels of one picture")
     depth: int = Field(default=12, ge=1, description="nesting of JSON")
@@ -32,6 +33,7 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535)
     key_file: Path | None = None
     audit_file: Path | None = None
+    snapshots: Path | None = None
     limits: Limits = Limits()
     rate: float = Field(default=50.0, ge=0, description="requests a second of one key; 0: no limit")
     burst: int = Field(default=100, ge=1, description="requests of one key at once")

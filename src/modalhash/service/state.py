@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,13 @@ import anyio
 from fastapi import Request
 
 from modalhash.collection import Collection, model_checksum
-from modalhash.index.scan import usable_cores
+from modalhash.index.scan import all_cores
+from modalhash.service.audit import Audit
+from modalhash.service.counters import Counters
+from modalhash.service.keys import Keys
 from modalhash.service.problems import Problem
+from modalhash.service.rates import Rates
+from modalhash.service.sessions import Sessions
 from modalhash.service.settings import Settings
 from modalhash.service.shelf import Shelf
 
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from modalhash.recommend.recommender import Recommender
 
 T = TypeVar("T")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +47,13 @@ class State:
 
     def __init__(self, settings: Settings, served: Served | None = None) -> None:
         self.settings = settings
-        self._served = served
+        self.keys = None if settings.key_file is None else Keys.read(settings.key_file)
+        self.audit = Audit(settings.audit_file)
+        self.counters, self.sessions = Counters(), Sessions()
+        self.rates = Rates(settings.rate, settings.burst)
         self.failure: str | None = None  # why loading failed
+        self.on_failure: Callable[[], None] = lambda: None
+        self._served = served
         self._threads: anyio.CapacityLimiter | None = None
 
     @property
@@ -61,16 +73,32 @@ class State:
         self._served = open_served(self.settings)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function in the pool, at most as many at a time as there are usable cores."""
+        """Call a function of the library in the pool, at most as many at a time as there are usable cores.
+
+        What it refuses (ValueError, TypeError) becomes Problem 422, a full disk 507, other trouble with files 503.
+        """
         if self._threads is None:
-            self._threads = anyio.CapacityLimiter(self.settings.threads or usable_cores())
-        return await anyio.to_thread.run_sync(function, *args, limiter=self._threads)
+            self._threads = anyio.CapacityLimiter(self.settings.threads or all_cores())
+        try:
+            return await anyio.to_thread.run_sync(function, *args, limiter=self._threads)
+        except (ValueError, TypeError) as error:
+            raise Problem(422, str(error)) from error
+        except OSError as error:
+            if error.errno in FULL:
+                raise Problem(507, "the disk is full; nothing was written") from error
+            raise Problem(503, "the store cannot be read or written now", {"Retry-After": "5"}) from error
 
     def versions(self) -> dict[str, Any]:
         """Versions that go with every answer: the library, the model (checksum), the store (writes so far)."""
         from modalhash import __version__
 
         return {"library": __version__, "model": self.served.model[:16], "store": self.served.shelf.version}
+
+    def close(self) -> None:
+        """Let go of files; what was written stays."""
+        if self._served is not None:
+            self._served.shelf.close()
+        self.audit.close()
 
 
 def state_of(request: Request) -> State:
@@ -82,12 +110,26 @@ def state_of(request: Request) -> State:
 
 def open_served(settings: Settings) -> Served:
     """Read the collection and the recommender; OSError or ValueError name what is absent or damaged."""
-    folder = Path(settings.collection)
+    folder, recommender = Path(settings.collection), settings.recommender
+    if settings.collection == "demo":
+        from modalhash.service.demo import demo_folders
+
+        folder, made = demo_folders()
+        recommender = recommender or made
     collection = Collection.open(folder)
-    recommender, titles = None, None
-    if settings.recommender is not None:
+    model, titles = None, None
+    if recommender is not None:
         from modalhash.cli_recommend import open_recommender
 
-        recommender, names = open_recommender(settings.recommender)
-        titles = dict(zip(recommender.item_ids_.tolist(), names, strict=True)) if names else None
-    return Served(Shelf(collection), model_checksum(folder / "model"), recommender, titles)
+        model, names = open_recommender(recommender)
+        titles = dict(zip(model.item_ids_.tolist(), names, strict=True)) if names else None
+    _one_thread()
+    return Served(Shelf(collection), model_checksum(folder / "model"), model, titles)
+
+
+def _one_thread() -> None:
+    """One thread of BLAS a request, now that everything is loaded: requests run beside one another."""
+    import scipy.linalg  # noqa: F401 - its BLAS must be loaded to be limited
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
