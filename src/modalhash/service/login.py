@@ -31,7 +31,7 @@ async def enter(request: Request) -> Response:
     wait = state.rates.take("/login")
     if wait:
         raise Problem(429, "too many attempts", {"Retry-After": str(int(wait) + 1)})
-    given = str((await checked_form(request)).get("key", "")).strip()
+    given = str((await checked_form(request)).get("key") or "").strip()
     key: Key | None = state.keys.find(given) if state.keys is not None else None
     if key is None:
         told = '<p role="alert">This key is unknown.</p>'

@@ -82,14 +82,21 @@ async def search(request: Request) -> dict[str, Any]:
 
 async def _form(request: Request, state: State) -> tuple[schemas.SearchRequest, bytes | None]:
     form = await form_of(request)
-    fields: dict[str, Any] = {name: value for name, value in form.items() if name != "image" and value != ""}
-    if isinstance(fields.get("k"), str) and fields["k"].isascii() and fields["k"].isdigit() and len(fields["k"]) < 20:
-        fields["k"] = int(fields["k"])
-    upload = form.get("image")
-    image = None if upload is None or isinstance(upload, str) else await upload.read()
-    if isinstance(upload, str) and upload:
-        raise Problem(422, "image: expected a file")
+    image = form.pop("image", b"")
+    if isinstance(image, str):
+        image = _no_file(image)
+    fields: dict[str, Any] = {name: value for name, value in form.items() if value != ""}
+    k = fields.get("k")
+    if isinstance(k, str) and k.isascii() and k.isdigit() and len(k) < 20:
+        fields["k"] = int(k)
     return checked(schemas.SearchRequest, fields, state.settings.limits), image or None
+
+
+def _no_file(text: str) -> bytes:
+    """What stands for a file that was not chosen; Problem 422 for words in its place."""
+    if text:
+        raise Problem(422, "image: expected a file")
+    return b""
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class State:
         self.rates = Rates(settings.rate, settings.burst)
         self.failure: str | None = None  # why loading failed
         self.on_failure: Callable[[], None] = lambda: None
-        self._served = served
+        self._served, self._loading = served, threading.Lock()
         self._threads: anyio.CapacityLimiter | None = None
 
     @property
@@ -69,8 +70,10 @@ class State:
         return self._served
 
     def load(self) -> None:
-        """Open what the settings name; takes seconds, so it runs in a thread."""
-        self._served = open_served(self.settings)
+        """Open what the settings name, once; takes seconds, so it runs in a thread."""
+        with self._loading:
+            if self._served is None:
+                self._served = open_served(self.settings)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function of the library in the pool, at most as many at a time as there are usable cores.
