@@ -45,10 +45,11 @@ def start(place: Place) -> Iterator[Callable[..., Any]]:
 
     def begin(**settings: Any) -> Any:
         given = {"collection": str(place.collection), "recommender": place.recommender, **settings}
-        client = TestClient(create_app(Settings(**given)), base_url=BASE, raise_server_exceptions=False)
+        app = create_app(Settings(**given))
+        client = TestClient(app, base_url=BASE, raise_server_exceptions=False)
         client.__enter__()
         begun.append(client)
-        client.app.state.service.load()
+        app.state.service.load()
         return client
 
     yield begin

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def test_every_route_of_openapi_wants_its_scope(keyed: Client, place: Place) -> 
 def test_the_scopes_are_those_one_expects(keyed: Client, place: Place) -> None:
     scopes = {(method, path): scope for method, path, scope in operations(keyed, place)}
     assert scopes["POST", "/search"] == scopes["GET", "/items/1"] == scopes["POST", "/explain"] == "read"
-    assert scopes["POST", "/items"] == scopes["DELETE", "/items/1"] == scopes["POST", "/items/delete"] == "write"
+    assert scopes["POST", "/items"] == scopes["DELETE", "/items/1"] == scopes["POST", "/items/batch/delete"] == "write"
     assert scopes["GET", "/metrics"] == scopes["POST", "/snapshots"] == "admin"
     assert needed_scope("POST", "/new") == needed_scope("BREW", "/search2") == "write"  # unthought of: not for readers
 
@@ -114,7 +115,7 @@ def test_headers_of_every_answer(client: Client) -> None:
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
         assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
-        assert headers["modalhash-model"] and headers["modalhash-store"] == "0"
+        assert headers["modalhash-model"] and int(headers["modalhash-store"]) >= 0
 
 
 def test_a_key_that_asks_too_often_waits(start: Callable[..., Client], place: Place) -> None:
@@ -141,11 +142,13 @@ def test_keys_are_kept_as_hashes_and_compared_in_constant_time(place: Place, mon
     text = place.key_file.read_text()
     assert not any(key in text or key[3:] in text for key in place.keys.values())
     assert place.key_file.stat().st_mode & 0o077 == 0
-    compared = []
-    monkeypatch.setattr(
-        "modalhash.service.keys.hmac.compare_digest",
-        lambda a, b, real=hmac.compare_digest: compared.append(1) or real(a, b),
-    )
+    compared: list[str] = []
+
+    def compare(a: str, b: str) -> bool:
+        compared.append(a)
+        return hmac.compare_digest(a, b)
+
+    monkeypatch.setattr("modalhash.service.keys.hmac", SimpleNamespace(compare_digest=compare))
     keys = Keys.read(place.key_file)
     found = keys.find(place.keys["reader"])
     assert found is not None and found.name == "reader" and len(compared) == 3  # no end at the first that fits
@@ -163,7 +166,7 @@ def test_files_of_keys_are_checked(place: Place, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="modalhash key"):
         Keys.read(tmp_path / "none")
     entry = json.loads(place.key_file.read_text())["keys"][0]
-    lists = ([], [{**entry, "hash": "x"}], [entry] * 2, [{**entry, "scope": "root"}], [{}])
+    lists: tuple[Any, ...] = ([], [{**entry, "hash": "x"}], [entry] * 2, [{**entry, "scope": "root"}], [{}])
     for damaged in ("", "[]", *(json.dumps({"keys": keys}) for keys in lists)):
         (tmp_path / "bad").write_text(damaged)
         with pytest.raises(ValueError, match="bad"):
@@ -180,8 +183,9 @@ def test_keys_are_in_no_log_and_no_metric(
     def fail(*_: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(client.app.state.service.served.shelf, "get", fail)
-    told = is_problem(client.get("/items/1", headers=place.bearer("reader")), 500)
+    with monkeypatch.context() as patch:
+        patch.setattr(client.app.state.service.served.shelf, "get", fail)
+        told = is_problem(client.get("/items/1", headers=place.bearer("reader")), 500)
     assert "boom" not in json.dumps(told) and "boom" in caplog.text  # the log says why, the answer does not
     client.post("/items", headers=place.bearer("writer"), json={"items": [{"id": 9, "text": "secret words fruit"}]})
     client.post("/search?q=secret", headers=place.bearer("reader"), json={"text": "secret words"})

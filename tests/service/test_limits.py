@@ -44,8 +44,8 @@ def test_each_limit_and_one_more(start: Callable[..., Client]) -> None:
         ("/search/batch", {"queries": [ONE] * 3, "k": 2}, {"queries": [ONE] * 3, "k": 3}),
         ("/encode", {"items": [ONE] * 3}, {"items": [ONE] * 4}),
         ("/items", {"items": [{"id": i, **ONE} for i in range(3)]}, {"items": [{"id": i, **ONE} for i in range(4)]}),
-        ("/items/get", {"ids": [1, 2, 3]}, {"ids": [1, 2, 3, 4]}),
-        ("/items/delete", {"ids": [1, 2, 3]}, {"ids": [1, 2, 3, 4]}),
+        ("/items/batch/get", {"ids": [1, 2, 3]}, {"ids": [1, 2, 3, 4]}),
+        ("/items/batch/delete", {"ids": [1, 2, 3]}, {"ids": [1, 2, 3, 4]}),
         ("/recommend", {"user": 1, "k": 5}, {"user": 1, "k": 6}),
     ):
         assert client.post(path, json=good).status_code == 200, (path, good)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from modalhash import __version__
 from modalhash.service import login, routes, routes_items
-from modalhash.service.documents import openapi_of
+from modalhash.service.documents import allowed_methods, openapi_of
 from modalhash.service.guard import Door
 from modalhash.service.page import add_page
 from modalhash.service.problems import Problem
@@ -79,5 +79,9 @@ async def _problem(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return error.response()
     if isinstance(error, HTTPException):
-        return Problem(error.status_code, str(error.detail), error.headers).response()
+        headers = dict(error.headers or {})
+        allowed = allowed_methods(request.app, request.url.path) if error.status_code == 405 else None
+        return Problem(
+            error.status_code, str(error.detail), headers | ({"Allow": allowed} if allowed else {})
+        ).response()
     return Problem(422, "the address does not fit").response()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from modalhash.index import Hits
 from modalhash.service.pictures import check_picture, picture_to_show
 from modalhash.service.schemas import ItemIn, Query, decoded
 from modalhash.service.shelf import Item, NewItem, Seen
@@ -40,14 +39,14 @@ def allowed(ids: Sequence[int | str] | None) -> Any:
     return None if ids is None else list(dict.fromkeys(ids))
 
 
-def hits_of(hits: Hits, shown: Sequence[Sequence[Item]]) -> list[list[dict[str, Any]]]:
+def hits_of(found: Sequence[Sequence[tuple[Item, float]]]) -> list[list[dict[str, Any]]]:
     """Found items of every query, as routes give them."""
     return [
         [
             {"id": item.id, "title": item.title, "distance": distance, "picture": picture_path(item)}
-            for item, distance in zip(row, distances.tolist(), strict=True)
+            for item, distance in row
         ]
-        for row, distances in zip(shown, hits.distances, strict=True)
+        for row in found
     ]
 
 

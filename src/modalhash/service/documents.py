@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,7 +29,7 @@ REASONS = {
     429: "Too many requests, of this key or at once",
     500: "An error of ours",
     503: "The collection is being loaded, or its files cannot be reached",
-    507: "The disk is full; nothing was written",
+    507: "The disk is full or cannot be written; nothing was stored",
 }
 ANY = (400, 401, 403, 405, 408, 413, 415, 421, 422, 429, 500, 503)
 TAKEN = [value for value in vars(schemas).values() if isinstance(value, type) and issubclass(value, BaseModel)]
@@ -65,3 +66,14 @@ def openapi_of(app: FastAPI, limits: Limits, *, keys: bool) -> dict[str, Any]:
             if keys and scope != "none":
                 operation["security"] = [{"key": []}]
     return made
+
+
+def allowed_methods(app: FastAPI, path: str) -> str | None:
+    """The methods of an address for the header Allow; None where the document does not know it."""
+    found = {
+        method.upper()
+        for template, methods in app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)
+        for method in methods
+    }
+    return ", ".join(sorted(found)) or None

@@ -24,7 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 OPEN = ("/health", "/ready", "/login")  # answered without a key
 ADMIN = ("/metrics", "/snapshots")
-READS = ("/encode", "/search", "/search/batch", "/items/get", "/recommend", "/explain", "/login", "/logout")
+READS = ("/encode", "/search", "/search/batch", "/items/batch/get", "/recommend", "/explain", "/login", "/logout")
 SAFE = ("GET", "HEAD", "OPTIONS")
 METHODS = (*SAFE, "POST", "PUT", "PATCH", "DELETE")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

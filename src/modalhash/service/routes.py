@@ -36,7 +36,7 @@ async def ready(request: Request) -> dict[str, Any]:
     served = state.served
     return {
         "status": "ready",
-        "items": len(served.shelf),
+        "items": await state.run(len, served.shelf),
         "recommender": served.recommender is not None,
         "versions": state.versions(),
     }
@@ -53,7 +53,7 @@ async def metrics(request: Request) -> Response:
     state = state_of(request)
     gauges: dict[str, float] = {"ready": float(state.ready)}
     if state.ready:
-        gauges |= {"items": len(state.served.shelf), "store_version": state.served.shelf.version}
+        gauges |= {"items": await state.run(len, state.served.shelf), "store_version": state.served.shelf.version}
     return Response(state.counters.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -76,8 +76,7 @@ async def search(request: Request) -> dict[str, Any]:
     def find() -> Any:
         return shelf.search([seen_of(asked, state.settings.limits.pixels, image)], asked.k, allowed(asked.allow))
 
-    hits, shown = await state.run(find)
-    return {"hits": hits_of(hits, shown)[0], "versions": state.versions()}
+    return {"hits": hits_of(await state.run(find))[0], "versions": state.versions()}
 
 
 async def _form(request: Request, state: State) -> tuple[schemas.SearchRequest, bytes | None]:
@@ -118,8 +117,7 @@ async def search_batch(request: Request) -> dict[str, Any]:
     def find() -> Any:
         return shelf.search([seen_of(one, limits.pixels) for one in asked.queries], asked.k, allowed(asked.allow))
 
-    hits, shown = await state.run(find)
-    return {"results": hits_of(hits, shown), "versions": state.versions()}
+    return {"results": hits_of(await state.run(find)), "versions": state.versions()}
 
 
 @router.post(

@@ -34,13 +34,13 @@ async def upsert(request: Request) -> dict[str, Any]:
     asked = await parsed(request, schemas.UpsertRequest, state.settings.limits)
     shelf, pixels = state.served.shelf, state.settings.limits.pixels
     ids = [item.id for item in asked.items]
-    return await _written(
+    return await written(
         request, "upsert", ids, lambda: shelf.upsert([new_item(item, pixels) for item in asked.items])
     )
 
 
 @router.post(
-    "/items/delete",
+    "/items/batch/delete",
     response_model=schemas.WriteAnswer,
     responses=problems(507),
     openapi_extra=takes(schemas.IdsRequest),
@@ -50,7 +50,7 @@ async def delete_many(request: Request) -> dict[str, Any]:
     state = state_of(request)
     asked = await parsed(request, schemas.IdsRequest, state.settings.limits)
     shelf = state.served.shelf
-    return await _written(request, "delete", asked.ids, lambda: shelf.delete(asked.ids))
+    return await written(request, "delete", asked.ids, lambda: shelf.delete(asked.ids))
 
 
 @router.delete("/items/{id}", response_model=schemas.WriteAnswer, responses=problems(404, 507))
@@ -58,14 +58,14 @@ async def delete_one(request: Request, id: str) -> dict[str, Any]:
     """Remove one item; 404 if it is not there."""
     shelf = state_of(request).served.shelf
     wanted = _id(state_of(request), id)
-    made = await _written(request, "delete", [wanted], lambda: shelf.delete([wanted]))
+    made = await written(request, "delete", [wanted], lambda: shelf.delete([wanted]))
     if not made["count"]:
         raise Problem(404, "the collection has no such item")
     return made
 
 
 @router.post(
-    "/items/get",
+    "/items/batch/get",
     response_model=schemas.ItemsAnswer,
     responses=problems(),
     openapi_extra=takes(schemas.IdsRequest),
@@ -117,15 +117,15 @@ async def snapshot(request: Request) -> dict[str, Any]:
         shelf.snapshot(path)
         return len(shelf)
 
-    return await _written(request, "snapshot", [asked.name], write)
+    return await written(request, "snapshot", [asked.name], write)
 
 
-async def _written(request: Request, action: str, ids: Sequence[Any], write: Callable[[], int]) -> dict[str, Any]:
+async def written(request: Request, action: str, ids: Sequence[Any], write: Callable[[], int]) -> dict[str, Any]:
     """Write in the pool, note it in the audit whatever comes of it, and answer how many."""
     state = state_of(request)
     outcome = "failed"
     try:
-        count = await state.run(write)
+        count = await state.write(write)
         outcome = "done"
     except Problem as problem:
         outcome = f"refused {problem.status}"

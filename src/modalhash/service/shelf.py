@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 import numpy as np
 
 from modalhash.codes import BinaryCodes
-from modalhash.collection import Collection, Show
-from modalhash.index import Hits, Index
-from modalhash.views import Array
+from modalhash.collection import FILE, STORE, Collection
+from modalhash.folders import written_whole
+from modalhash.index import Hits, Show
+from modalhash.index.store import StoreLocked
+from modalhash.views import missing
 
-Ids = Sequence[Any]  # integers or texts, one kind
+log = logging.getLogger("modalhash.service")
+Ids = list[Any]  # integers or texts, one kind
+AGAIN = 3  # searches that are repeated where items went away before they were shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +58,14 @@ class Shelf:
     """A collection that many threads read and one at a time writes; `version` rises with every write."""
 
     def __init__(self, collection: Collection) -> None:
-        self.collection = collection
-        self.version = 0
-        self._writing = threading.Lock()
+        self.collection, self.version = collection, 0
+        self._texts = collection.index.ids.dtype.kind == "U" if len(collection) else None  # the kind of the ids
+        if collection.store is not None:
+            try:
+                collection.store.lock()
+            except (StoreLocked, PermissionError) as error:
+                log.warning("%s; items are read, writes will be refused", error)
+        self._look()
 
     def __len__(self) -> int:
         return len(self.collection)
@@ -63,7 +73,7 @@ class Shelf:
     @property
     def n_bits(self) -> int:
         """Length of the codes."""
-        return int(self.collection.hasher.n_bits)
+        return int(self.collection.n_bits)
 
     def encode(self, seen: Seen, *, query: bool) -> Any:
         """The code of one query or item, (1, n_bits), or a query vector (1, K); ValueError says what does not fit."""
@@ -93,26 +103,64 @@ class Shelf:
                 name = collection._view_of(kind)
                 if name in views:
                     raise ValueError(f"view {name!r} is given twice, as {kind} and in views")
-                views[name] = collection._extract(kind, value)
+                views[name] = collection.features[name].transform([value])
+                if missing(views[name]).any():
+                    raise ValueError(f"nothing in this {kind} is known to the collection")
         return views
 
-    def search(self, seen: Sequence[Seen], k: int, allow: Ids | None = None) -> tuple[Hits, list[list[Item]]]:
-        """The k nearest items of every query, (queries, min(k, allowed)), and what to show of them."""
+    def search(self, seen: Sequence[Seen], k: int, allow: Ids | None = None) -> list[list[tuple[Item, float]]]:
+        """The k nearest items of every query with their distances, nearest first; what was deleted is not shown."""
         codes = joined([self.encode(one, query=True) for one in seen])
-        collection = self.collection  # writes replace it: one search sees one moment
-        hits = collection.index.search(codes, k, allow)  # type: ignore[arg-type]
-        return hits, [[_item(collection, at) for at in row] for row in collection.positions(hits)]
+        source = self.collection.store or self.collection.index
+        for attempt in range(AGAIN):
+            hits = source.search(codes, k, allow)
+            found = self._shown(hits)
+            if attempt + 1 == AGAIN or all(item is not None for row in found for item, _ in row):
+                break
+        self._look()
+        return [[(item, distance) for item, distance in row if item is not None] for row in found]
+
+    def _shown(self, hits: Hits) -> list[list[tuple[Item | None, float]]]:
+        unique = np.unique(hits.ids).tolist()
+        items = dict(zip(unique, self.get(unique), strict=True))
+        pairs = zip(hits.ids.tolist(), hits.distances.tolist(), strict=True)
+        return [[(items[id_], distance) for id_, distance in zip(*row, strict=True)] for row in pairs]
 
     def get(self, ids: Ids) -> list[Item | None]:
         """The items of these ids, None for each that is not there."""
-        collection = self.collection
-        place = {id_: i for i, id_ in enumerate(collection.index.ids.tolist())}
-        found = [place.get(id_) for id_ in ids]
-        return [None if at is None else _item(collection, at) for at in found]
+        if self.collection.store is None:
+            place = {id_: i for i, id_ in enumerate(self.collection.index.ids.tolist())}
+            return [self._loaded(place[id_]) if id_ in place else None for id_ in ids]
+        known = [id_ for id_ in dict.fromkeys(ids) if isinstance(id_, str) == self._texts and _fits(id_)]
+        found = self._stored(known)
+        return [found.get(id_) if isinstance(id_, str) == self._texts else None for id_ in ids]
+
+    def _stored(self, ids: Ids) -> dict[Any, Item]:
+        """Items of the store by id, without those that are not there."""
+        assert self.collection.store is not None
+        if not ids:
+            return {}
+        try:
+            found = self.collection.store.get(list(ids))
+        except ValueError:  # one of them is not there: halves, until it is alone
+            half = len(ids) // 2
+            return {**self._stored(ids[:half]), **self._stored(ids[half:])} if half else {}
+        show = zip(found.show.titles, found.show.pictures, found.codes.packed, strict=True)
+        return {
+            id_: Item(id_, title, picture, code.tobytes())
+            for id_, (title, picture, code) in zip(ids, show, strict=True)
+        }
+
+    def _loaded(self, at: int) -> Item:
+        """An item of a collection that lies in memory."""
+        one = self.collection
+        codes = one.index.codes
+        code = codes.packed[at] if isinstance(codes, BinaryCodes) else codes.indices[at]
+        return Item(one.index.ids[at].item(), one.show.titles[at], one.show.pictures[at], code.tobytes())
 
     def id_of(self, text: str) -> int | str:
         """The id that a word of an address stands for; ValueError where ids are integers and it is none."""
-        if self.collection.index.ids.dtype.kind == "U":
+        if self._texts:
             return text
         digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
@@ -121,62 +169,52 @@ class Shelf:
 
     def upsert(self, items: Sequence[NewItem]) -> int:
         """Store items, whole or not at all, and return how many; those whose id is there keep their position."""
-        ids = [item.id for item in items]
+        ids: Ids = [item.id for item in items]
         self._check_kind(ids)
-        if len(set(ids)) < len(ids):
-            raise ValueError("items: an id occurs twice")
         codes = joined([self.encode(item.seen, query=False) for item in items])
-        with self._writing:
-            self._write(ids, codes, Show([item.title for item in items], [item.picture for item in items]))
-            self.version += 1
+        show = Show([item.title for item in items], [item.picture for item in items])
+        self.collection._writable().upsert(ids, codes, show)
+        self._texts = isinstance(ids[0], str)
+        self._look()
         return len(items)
 
     def delete(self, ids: Ids) -> int:
         """Remove items and return how many were there, after the removal is kept."""
         self._check_kind(ids)
-        with self._writing:
-            count = self._remove(ids)
-            self.version += bool(count)
+        count = self.collection.delete([id_ for id_ in ids if _fits(id_)])
+        self._look()
         return count
 
     def snapshot(self, folder: Path) -> None:
         """Write a collection of its own that holds the items of one moment."""
         one = self.collection
-        Collection.create(folder, one.hasher, one.index, one.features, one.show)
+        if one.store is None:
+            Collection.create(folder, one.hasher, one.index, one.features, one.show)
+            return
+        root = one.store.folder.parent
+        with written_whole(folder, marker=FILE) as temporary:
+            for name in ("model", "features"):
+                if (root / name).is_dir():
+                    shutil.copytree(root / name, temporary / name)
+            shutil.copy(root / FILE, temporary / FILE)
+            one.store.snapshot(temporary / STORE)
 
     def close(self) -> None:
         """Let go of files and locks."""
+        self.collection.close()
+
+    def _look(self) -> None:
+        if self.collection.store is not None:
+            self.version = self.collection.store.version()
 
     def _check_kind(self, ids: Ids) -> None:
-        texts = self.collection.index.ids.dtype.kind == "U"
+        texts = isinstance(ids[0], str) if self._texts is None else self._texts
         if any(isinstance(id_, str) != texts for id_ in ids):
             raise ValueError(f"id: the ids of this collection are {'texts' if texts else 'integers'}")
 
-    def _write(self, ids: Ids, codes: Any, show: Show) -> None:
-        one = self.collection
-        rows = _rows(one)
-        rows |= {id_: (codes.packed[i], show.titles[i], show.pictures[i]) for i, id_ in enumerate(ids)}
-        self.collection = _rebuilt(one, rows)
 
-    def _remove(self, ids: Ids) -> int:
-        rows = _rows(self.collection)
-        gone = [id_ for id_ in dict.fromkeys(ids) if rows.pop(id_, None)]
-        if gone and not rows:
-            raise ValueError("ids: the last item cannot be removed")
-        if gone:
-            self.collection = _rebuilt(self.collection, rows)
-        return len(gone)
-
-
-def _rows(one: Collection) -> dict[Any, tuple[Array, str, bytes]]:
-    parts = zip(one.index.ids.tolist(), one.index.codes.packed, one.show.titles, one.show.pictures, strict=True)  # type: ignore[union-attr]
-    return {id_: (code, title, picture) for id_, code, title, picture in parts}
-
-
-def _rebuilt(one: Collection, rows: dict[Any, tuple[Array, str, bytes]]) -> Collection:
-    codes, titles, pictures = zip(*rows.values(), strict=True)
-    made = BinaryCodes(np.stack(codes), one.hasher.n_bits)
-    return Collection(one.hasher, Index.build(made, list(rows)), one.features, Show(titles, pictures))
+def _fits(id_: int | str) -> bool:
+    return isinstance(id_, str) or -(2**63) <= id_ < 2**63
 
 
 def joined(parts: Sequence[Any]) -> Any:
@@ -188,9 +226,3 @@ def joined(parts: Sequence[Any]) -> Any:
     if len({part.shape[1] for part in parts}) > 1:
         raise ValueError("vector: expected one length")
     return np.concatenate(list(parts))
-
-
-def _item(one: Collection, at: int) -> Item:
-    codes = one.index.codes
-    code = codes.packed[at] if isinstance(codes, BinaryCodes) else codes.indices[at]
-    return Item(one.index.ids[at].item(), one.show.titles[at], one.show.pictures[at], code.tobytes())

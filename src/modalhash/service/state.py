@@ -14,6 +14,7 @@ from fastapi import Request
 
 from modalhash.collection import Collection, model_checksum
 from modalhash.index.scan import all_cores
+from modalhash.index.store import StoreLocked
 from modalhash.service.audit import Audit
 from modalhash.service.counters import Counters
 from modalhash.service.keys import Keys
@@ -76,9 +77,9 @@ class State:
                 self._served = open_served(self.settings)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function of the library in the pool, at most as many at a time as there are usable cores.
+        """Call a function of the library in the pool, at most as many at a time as there are cores.
 
-        What it refuses (ValueError, TypeError) becomes Problem 422, a full disk 507, other trouble with files 503.
+        What it refuses (ValueError, TypeError) becomes Problem 422, trouble with files 503.
         """
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(self.settings.threads or all_cores())
@@ -87,9 +88,22 @@ class State:
         except (ValueError, TypeError) as error:
             raise Problem(422, str(error)) from error
         except OSError as error:
-            if error.errno in FULL:
-                raise Problem(507, "the disk is full; nothing was written") from error
-            raise Problem(503, "the store cannot be read or written now", {"Retry-After": "5"}) from error
+            raise Problem(503, "the files cannot be read or written now", {"Retry-After": "5"}) from error
+
+    async def write(self, function: Callable[..., T], *args: Any) -> T:
+        """As `run`, for what writes: a disk that is full, fails or may not be written becomes Problem 507."""
+        try:
+            return await self.run(function, *args)
+        except Problem as problem:
+            if problem.status != 503:
+                raise
+            error = problem.__cause__
+            if isinstance(error, StoreLocked):
+                raise Problem(503, "another process writes to this store", {"Retry-After": "5"}) from error
+            if isinstance(error, OSError):
+                told = "the disk is full" if error.errno in FULL else "the disk cannot be written"
+                raise Problem(507, f"{told}; nothing was stored") from error
+            raise
 
     def versions(self) -> dict[str, Any]:
         """Versions that go with every answer: the library, the model (checksum), the store (writes so far)."""
