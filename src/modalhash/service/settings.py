@@ -37,7 +37,7 @@ class Settings(BaseModel):
     limits: Limits = Limits()
     rate: float = Field(default=50.0, ge=0, description="requests a second of one key; 0: no limit")
     burst: int = Field(default=100, ge=1, description="requests of one key at once")
-    concurrency: int = Field(default=64, ge=1, description="requests in flight; more are answered with 429")
+    concurrency: int = Field(default=100, ge=1, description="requests in flight; more are answered with 429")
     connections: int = Field(default=1_000, ge=1, description="open connections")
     threads: int | None = Field(default=None, ge=1, description="searches at a time; the usable cores by default")
     header_seconds: float = Field(default=10.0, gt=0)

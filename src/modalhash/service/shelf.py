@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,13 @@ from modalhash.codes import BinaryCodes
 from modalhash.collection import FILE, STORE, Collection
 from modalhash.folders import written_whole
 from modalhash.index import Hits, Show
+from modalhash.index.scan import SMALL
 from modalhash.index.store import StoreLocked
 from modalhash.views import missing
 
 log = logging.getLogger("modalhash.service")
 Ids = list[Any]  # integers or texts, one kind
+AT_ONCE = 64  # queries of a warm-up
 AGAIN = 3  # searches that are repeated where items went away before they were shown
 
 
@@ -88,6 +91,14 @@ class Shelf:
             return np.asarray([seen.vector], dtype=np.float32)
         hasher = self.collection.hasher
         return (hasher.encode_queries if query else hasher.encode)(self._views(seen))
+
+    def warm(self) -> None:
+        """Search by words and by codes, so that no request waits for what is loaded at first use."""
+        scans = SMALL // max(len(self), 1) + 1  # after these the scan loads its kernels
+        codes = [Seen(code=bytes(-(-self.n_bits // 8)))] * (scans if scans <= AT_ONCE else 1)
+        for seen in ([Seen(text="a")], codes):
+            with contextlib.suppress(ValueError, TypeError):  # a collection without words, or of other codes
+                self.search(seen, 1)
 
     def _code(self, packed: bytes) -> BinaryCodes:
         width = -(-self.n_bits // 8)

@@ -140,8 +140,10 @@ def open_served(settings: Settings) -> Served:
 
         model, names = open_recommender(recommender)
         titles = dict(zip(model.item_ids_.tolist(), names, strict=True)) if names else None
+    shelf = Shelf(collection)
+    shelf.warm()
     _one_thread()
-    return Served(Shelf(collection), model_checksum(folder / "model"), model, titles)
+    return Served(shelf, model_checksum(folder / "model"), model, titles)
 
 
 def _one_thread() -> None:
