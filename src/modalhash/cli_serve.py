@@ -11,8 +11,6 @@ import typer
 
 from modalhash.cli_options import Json, say
 
-Rate = Annotated[float, typer.Option(min=0, help="Requests a second that one key may make; 0: no limit.")]
-
 
 def serve(
     collection: Annotated[str, typer.Argument(metavar="COLLECTION|demo", help="Folder of a collection, or demo.")],
@@ -22,14 +20,13 @@ def serve(
     recommender: Annotated[Path | None, typer.Option(help="Folder of a recommender to serve beside it.")] = None,
     audit_file: Annotated[Path | None, typer.Option(help="File that every write adds a line to; else stderr.")] = None,
     snapshots: Annotated[Path | None, typer.Option(help="Folder that POST /snapshots writes into.")] = None,
-    rate: Rate = 50.0,
     as_json: Json = False,
 ) -> None:
     """Serve a collection over HTTP, with a page to look at, until Ctrl-C or SIGTERM.
 
     Example: modalhash serve demo --port 8000
     """
-    run, settings_of = _service()
+    run, settings_of = service()
     if collection != "demo":
         from modalhash.collection import FILE
 
@@ -45,7 +42,6 @@ def serve(
         recommender=recommender,
         audit_file=audit_file,
         snapshots=snapshots,
-        rate=rate,
     )
 
     def told(url: str) -> None:
@@ -53,6 +49,16 @@ def serve(
         sys.stdout.flush()
 
     run(settings, told)
+
+
+def serve_demo(out: Path, as_json: bool) -> None:
+    """Serve what the demo wrote into a folder: its collection, else that of `serve demo`, and its recommender."""
+    from modalhash.collection import FILE
+    from modalhash.model import MODEL
+
+    made, model = out / "collection", out / "recommender"
+    collection = str(made) if (made / FILE).is_file() else "demo"
+    serve(collection, recommender=model if (model / MODEL).is_file() else None, as_json=as_json)
 
 
 def key(
@@ -68,7 +74,7 @@ def key(
     say({"name": name, "scope": scope, "key": text}, as_json, lambda: text)
 
 
-def _service() -> tuple[Any, Any]:
+def service() -> tuple[Any, Any]:
     """What runs a service, and its settings; ImportError names the extra where its packages are not installed."""
     try:
         from modalhash.service.run import serve as run

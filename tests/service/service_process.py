@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from service_place import Place
+
 
 class Process:
     """One running service."""
@@ -84,3 +86,27 @@ def serving(*words: str, **options: Any) -> Iterator[Process]:
 def _of(stream: Any) -> TextIO:
     assert stream is not None
     return stream  # type: ignore[no-any-return]
+
+
+SLOW = """
+import sys, time
+from modalhash.service import run, shelf
+from modalhash.service.settings import Settings
+real = shelf.Shelf.search
+def search(*args, **kwargs):
+    time.sleep(1.5)
+    return real(*args, **kwargs)
+if "slow" in sys.argv:
+    shelf.Shelf.search = search
+given = dict(pair.split("=") for pair in sys.argv[2:])
+import json
+run.serve(Settings(collection=sys.argv[1], port=0, **given), lambda url: print(json.dumps({"url": url}), flush=True))
+"""
+
+
+def with_settings(place: Place, *words: str) -> Process:
+    """A service with settings that the command line has no option for; it is ready."""
+    program = SLOW.replace('if "slow" in sys.argv:', f"if {'slow' in words}:")
+    made = Process(str(place.collection), *(word for word in words if word != "slow"), program=program)
+    made.wait_ready()
+    return made

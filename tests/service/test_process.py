@@ -15,32 +15,10 @@ from typing import Any
 
 import pytest
 from service_place import Place
-from service_process import Process, serving
+from service_process import Process, serving, with_settings
 
 from modalhash.collection import Collection
-
-SLOW = """
-import sys, time
-from modalhash.service import run, shelf
 from modalhash.service.settings import Settings
-real = shelf.Shelf.search
-def search(*args, **kwargs):
-    time.sleep(1.5)
-    return real(*args, **kwargs)
-if "slow" in sys.argv:
-    shelf.Shelf.search = search
-given = dict(pair.split("=") for pair in sys.argv[2:])
-import json
-run.serve(Settings(collection=sys.argv[1], port=0, **given), lambda url: print(json.dumps({"url": url}), flush=True))
-"""
-
-
-def with_settings(place: Place, *words: str) -> Process:
-    """A service with settings that the command line has no option for; it is ready."""
-    program = SLOW.replace('if "slow" in sys.argv:', f"if {'slow' in words}:")
-    made = Process(str(place.collection), *(word for word in words if word != "slow"), program=program)
-    made.wait_ready()
-    return made
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -149,11 +127,26 @@ def test_the_extra_is_asked_for_at_the_door(
 ) -> None:
     import sys
 
-    for name in [name for name in sys.modules if name.startswith("modalhash.service")]:
-        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "modalhash.service.run", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     code, _, err = run_line("serve", str(place.collection))
     assert code == 2 and "modalhash[serve]" in err
+
+
+def test_the_demo_is_served_afterwards(
+    place: Place, tmp_path: Path, run_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    def demo(out: Path, *_: object, **__: object) -> dict[str, str]:
+        place.collection.rename(out / "collection")
+        return {}
+
+    monkeypatch.setattr("modalhash.demo.run.run_demo", demo)
+    monkeypatch.setattr("modalhash.cli_serve.service", lambda: (lambda settings, _: made.append(settings), Settings))
+    assert run_line("demo", "--serve", "--out", str(tmp_path))[0] == 0
+    assert made[0].collection == str(tmp_path / "collection") and made[0].recommender is None
+    assert made[0].host == "127.0.0.1" and made[0].port == 8000
 
 
 @pytest.mark.slow

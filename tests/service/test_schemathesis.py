@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from service_place import Place
-from service_process import serving
+from service_process import with_settings
 
 pytest.importorskip("schemathesis")
 
@@ -24,8 +24,9 @@ expected-statuses = ["2xx", 404, 422]
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(place: Place, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    words = ["--key-file", str(place.key_file), "--rate", "0", "--snapshots", str(tmp_path / "snapshots")]
-    with serving(str(place.collection), "--recommender", str(place.recommender), *words) as service:
+    words = [f"recommender={place.recommender}", f"key_file={place.key_file}", f"snapshots={tmp_path / 's'}"]
+    service = with_settings(place, "rate=0", *words)
+    try:
         done = subprocess.run(
             [
                 *(sys.executable, "-c", PROGRAM, "--config-file", str(tmp_path / "schemathesis.toml")),
@@ -45,3 +46,5 @@ def test_schemathesis_finds_nothing(place: Place, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         assert service.ask("GET", "/health")[0] == 200
+    finally:
+        service.end()
