@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
 from service_place import Place
 from service_process import serving
 
@@ -49,6 +50,21 @@ def test_searches_beside_writes_are_whole_and_in_order(client: Client) -> None:
         thread.join()
     assert len(gone) == 180 and not wrong, wrong[:1]
     assert client.get("/ready").json()["items"] == 160 + 60
+
+
+def test_what_goes_away_while_a_search_runs_is_not_shown(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = client.app.state.service.served.shelf.collection.store
+    search, hits = store.search, []
+
+    def slow(*asked: Any) -> Any:
+        found = search(*asked)
+        hits.append(found.ids[0].tolist())
+        store.delete([hits[-1][0]])
+        return found
+
+    monkeypatch.setattr(store, "search", slow)
+    shown = [hit["id"] for hit in client.post("/search", json={"code": CODE, "k": 5}).json()["hits"]]
+    assert len(hits) == 3 and shown == hits[-1][1:]
 
 
 def test_a_second_service_reads_and_does_not_write(place: Place) -> None:
