@@ -15,6 +15,7 @@ from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames, chosen_view
 from modalhash.cli_options import say as _say
 from modalhash.cli_recommend import explain, recommend
 from modalhash.cli_report import bits, report
+from modalhash.cli_serve import key, serve, serve_demo, service
 
 app = typer.Typer(
     name="modalhash",
@@ -84,6 +85,7 @@ def demo(
     data: Annotated[
         str | None, typer.Option(metavar="RATINGS", help="With --recommend: real ratings, ml1m or a path.")
     ] = None,
+    served: Annotated[bool, typer.Option("--serve", help="Serve what was made afterwards, on port 8000.")] = False,
     as_json: Json = False,
 ) -> None:
     """Learn codes from the shipped pictures and words, compare, search, and write a page with the results.
@@ -92,6 +94,8 @@ def demo(
     """
     if data is not None and not recommend:
         raise ValueError("--data: needs --recommend beside it")
+    if served:
+        service()  # the extra is asked for before the work
     if recommend:
         from modalhash.demo.recommend import run_recommend
 
@@ -105,6 +109,8 @@ def demo(
         result = run_demo(out, _numbers("--bits", bits or "16,32,64"), seeds, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
+    if served:
+        serve_demo(out, as_json)
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -349,6 +355,8 @@ app.command()(explain)
 app.command()(export)
 app.command()(report)
 app.command()(bits)
+app.command()(serve)
+app.command()(key)
 
 
 if __name__ == "__main__":
