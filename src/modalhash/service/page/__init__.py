@@ -1,4 +1,4 @@
-"""The page that the service shows in a browser."""
+"""The page: search by words and pictures, recommendations with reasons, a look into the codes."""
 
 from __future__ import annotations
 
@@ -9,4 +9,9 @@ if TYPE_CHECKING:
 
 
 def add_page(app: FastAPI) -> None:
-    """Add the routes of the page and its static files to the service."""
+    """Put the page's routes on the application of the service."""
+    from modalhash.service.page.kept import Kept
+    from modalhash.service.page.routes import router
+
+    app.state.page = Kept(app.state.service)
+    app.include_router(router)

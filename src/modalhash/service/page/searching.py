@@ -1,0 +1,209 @@
+"""One query, answered in columns: by float vectors, by codes, by codes and then floats.  Plain data, no HTML."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modalhash.codes import BinaryCodes
+from modalhash.collection import Collection
+from modalhash.fusion import FusedHasher
+from modalhash.service.page import floats
+from modalhash.service.page.floats import F32
+from modalhash.service.page.strips import Strip, strip
+from modalhash.views import Array
+
+SHORTLIST = 10  # times k codes are rescored
+WAYS = ("float", "code", "code + rescoring")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is searched with: words, an uploaded picture, an item of the collection, or several of these."""
+
+    words: str = ""
+    picture: bytes = b""
+    item: int | None = None  # a position
+    only: str = ""  # words that the titles of found items must hold
+
+    def __bool__(self) -> bool:
+        return bool(self.words or self.picture or self.item is not None)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A found item: its position, its distance as told, how many bits agree and which, where codes are binary."""
+
+    at: int
+    distance: str
+    agree: int | None = None
+    strip: Strip | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """The answer of one way to search, or why there is none."""
+
+    way: str
+    told: str
+    found: Sequence[Found] = ()
+    seconds: float = 0.0
+    why_not: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A query as the ways to search take it: its code, its float vector if there is one, weights of its views."""
+
+    code: Any
+    vector: F32 | None
+    weights: Sequence[tuple[str, float]] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What was asked, and what each way found."""
+
+    asked: Asked
+    columns: Sequence[Column]
+    query: Query
+    among: int
+    known: Sequence[str] = field(default=())
+
+
+def answer(
+    collection: Collection, asked: Asked, k: int, *, ways: Sequence[str] = ("code",), vectors: Array | None = None
+) -> Answer:
+    """Search in each of the ways; vectors: (n, K) float32 rows of length 1 of the items, where they are kept.
+
+    Raises ValueError where nothing in the query is known to the collection.
+    """
+    query = prepare(collection, asked, vectors)
+    allowed = allowed_rows(collection, asked.only)
+    among = len(collection) if allowed is None else len(allowed)
+    columns = [search(collection, query, way, k, allowed, vectors) for way in ways] if among else []
+    return Answer(asked, columns, query, among)
+
+
+def prepare(collection: Collection, asked: Asked, vectors: Array | None = None) -> Query:
+    """The query's code and float vector; an item that is asked for alone searches with its stored code."""
+    started = time.perf_counter()
+    hasher = collection.hasher
+    if asked.item is not None and not asked.words and not asked.picture:
+        vector = None if vectors is None else vectors[asked.item]
+        return Query(collection.index.codes[asked.item], vector, seconds=time.perf_counter() - started)
+    given = views_of(collection, asked)
+    code = hasher.encode_queries(given)
+    vector = floats.outputs(hasher, given)[0] if floats.has_floats(hasher) else None
+    seconds = time.perf_counter() - started
+    weights: list[tuple[str, float]] = []
+    if isinstance(hasher, FusedHasher) and len(given) > 1:
+        weights = list(zip(hasher.widths_, hasher.view_weights(given)[0].tolist(), strict=True))
+    return Query(code, vector, weights, seconds)
+
+
+def views_of(collection: Collection, asked: Asked) -> dict[str, Any]:
+    """The matrices (1, d) of words and picture; of an item asked for with words, its picture counts."""
+    picture = asked.picture
+    if asked.item is not None and not picture:
+        picture = collection.show.pictures[asked.item]
+        if not picture:
+            raise ValueError("this item has no picture to search with beside words")
+    given = {}
+    for kind, value in (("text", asked.words), ("image", picture)):
+        if value:
+            given[collection._view_of(kind)] = collection._extract(kind, value)
+    return given
+
+
+def allowed_rows(collection: Collection, only: str) -> NDArray[np.int64] | None:
+    """Positions of the items whose titles hold all the words of a filter; None without a filter."""
+    words = only.casefold().split()
+    if not words:
+        return None
+    titles = [title.casefold() for title in collection.show.titles]
+    return np.array([i for i, title in enumerate(titles) if all(word in title for word in words)], dtype=np.int64)
+
+
+def search(
+    collection: Collection, query: Query, way: str, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
+) -> Column:
+    """One column of the answer."""
+    if way == "float":
+        return _by_floats(collection, query, k, allowed, vectors)
+    if way == "code":
+        return _by_codes(collection, query, k, allowed)
+    return _rescored(collection, query, k, allowed, vectors)
+
+
+def _by_codes(collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None) -> Column:
+    seconds, near, distances = _nearest_codes(collection, query, k, allowed)
+    codes = collection.index.codes
+    binary = isinstance(codes, BinaryCodes)
+    told = [f"{d} of {codes.n_bits} bits differ" if binary else f"distance {d:.3f}" for d in distances.tolist()]
+    return Column("code", f"{codes.bytes_per_item} bytes an item", _found(query, codes, near, told), seconds)
+
+
+def _nearest_codes(
+    collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None
+) -> tuple[float, NDArray[np.int64], Array]:
+    mask = None
+    if allowed is not None:
+        mask = np.zeros(len(collection), dtype=bool)
+        mask[allowed] = True
+    started = time.perf_counter()
+    hits = collection.index.search(query.code, k, mask)
+    seconds = time.perf_counter() - started
+    return seconds, np.asarray(collection.positions(hits)[0]), hits.distances[0]
+
+
+def _by_floats(
+    collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
+) -> Column:
+    width = 4 * collection.hasher.n_bits
+    told = f"{width} bytes an item"
+    if vectors is None:
+        kept = collection.index.codes.bytes_per_item
+        return Column("float", told, why_not=f"This collection keeps codes only, {kept} bytes an item, and no floats.")
+    assert query.vector is not None
+    started = time.perf_counter()
+    near, distances = floats.nearest(query.vector, vectors, allowed, k)
+    seconds = time.perf_counter() - started
+    shown = [f"cosine distance {d:.3f}" for d in distances.tolist()]
+    return Column("float", told, _found(query, collection.index.codes, near, shown), seconds)
+
+
+def _rescored(
+    collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
+) -> Column:
+    """The nearest codes in the order of the query's floats: against the items' floats, or else against their bits."""
+    codes = collection.index.codes
+    way = "code + rescoring"
+    if query.vector is None or not isinstance(codes, BinaryCodes):
+        return Column(way, "", why_not="There is no float vector of this query to rescore with.")
+    seconds, shortlist, _ = _nearest_codes(collection, query, SHORTLIST * k, allowed)
+    started = time.perf_counter()
+    rows = np.sort(shortlist)
+    values = floats.unit(codes[rows].signs()) if vectors is None else vectors[rows]
+    near, distances = floats.nearest(query.vector, values, None, k)
+    seconds += time.perf_counter() - started
+    against = "their bits" if vectors is None else "their floats"
+    told = f"the nearest {len(shortlist)} codes, then the query's floats against {against}"
+    shown = [f"cosine distance {d:.3f}" for d in distances.tolist()]
+    return Column(way, told, _found(query, codes, rows[near], shown), seconds)
+
+
+def _found(query: Query, codes: Any, near: NDArray[np.int64], told: Sequence[str]) -> list[Found]:
+    if not isinstance(codes, BinaryCodes):
+        return [Found(int(i), text) for i, text in zip(near.tolist(), told, strict=True)]
+    agreeing = codes[near].signs() == query.code.signs()
+    return [
+        Found(int(i), text, int(same.sum()), strip(same))
+        for i, text, same in zip(near.tolist(), told, agreeing, strict=True)
+    ]
