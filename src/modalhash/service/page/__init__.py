@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
 def add_page(app: FastAPI) -> None:
     """Put the page's routes on the application of the service."""
+    from modalhash.service.page import routes, routes_inside, routes_items, routes_people
     from modalhash.service.page.kept import Kept
-    from modalhash.service.page.routes import router
 
     app.state.page = Kept(app.state.service)
-    app.include_router(router)
+    for part in (routes, routes_people, routes_inside, routes_items):
+        app.include_router(part.router)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from modalhash.features.pictures import FORMATS, open_picture
 from modalhash.grids import KINDS
@@ -39,3 +44,39 @@ def small_copy(picture: bytes, size: int = SIZE) -> bytes:
 def as_text(picture: bytes) -> str:
     """A picture as text for `src`, empty for none."""
     return f"data:{kind(picture)};base64,{base64.b64encode(picture).decode()}" if kind(picture) else ""
+
+
+def map_picture(shown: Sequence[bytes], cells: NDArray[np.int64], columns: int, rows: int, side: int = 36) -> bytes:
+    """One WebP of all pictures in their cells, `side` pixels each; a dot stands for an item without a picture."""
+    from PIL import Image, ImageDraw
+
+    side = max(4, min(side, 8000 // max(columns, rows)))
+    sheet = Image.new("RGBA", (columns * side, rows * side))
+    pen = ImageDraw.Draw(sheet)
+    for content, (x, y) in zip(shown, cells.tolist(), strict=True):
+        corner = (x * side + 1, y * side + 1)
+        small = _thumbnail(content, side - 2) if kind(content) else None
+        if small is None:
+            middle = (corner[0] + side // 3, corner[1] + side // 3, corner[0] + 2 * side // 3, corner[1] + 2 * side // 3)
+            pen.ellipse(middle, fill=(46, 158, 107, 255))
+        else:
+            sheet.paste(small, (corner[0] + (side - 2 - small.width) // 2, corner[1] + (side - 2 - small.height) // 2))
+    target = io.BytesIO()
+    sheet.save(target, "WEBP", quality=82, method=3)
+    return target.getvalue()
+
+
+def _thumbnail(content: bytes, side: int) -> Any:
+    """A small copy, or None of what cannot be read: one damaged picture must not cost the map."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                return None
+            opened.draft("RGB", (side, side))
+            small = opened.convert("RGBA")
+        small.thumbnail((side, side))
+    except Exception:  # decoders of hostile bytes raise nearly anything
+        return None
+    return small

@@ -1,8 +1,9 @@
-"""From plain data to HTML: templates that escape everything, and the headers that every page goes out with."""
+"""From plain data to HTML: templates that escape everything, and refusals as pages."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Coroutine
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -10,22 +11,42 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from modalhash.service.page.pictures import kind
+from modalhash.service.problems import Problem
 from modalhash.service.state import State, state_of
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 HERE = files("modalhash.service.page")
-ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "htmx.min.js": "text/javascript"}
+JAVASCRIPT = "text/javascript; charset=utf-8"
+ASSETS = {
+    "page.css": "text/css; charset=utf-8",
+    "page.js": JAVASCRIPT,
+    "htmx.min.js": JAVASCRIPT,
+    "icon.svg": "image/svg+xml",
+}
+
+
+class PageRoute(APIRoute):
+    """A route of the page: what it refuses is told as a page, not as a document for programs."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, with refusals caught."""
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Problem as problem:
+                return refusal(request, problem)
+
+        return answer
 
 
 @cache
@@ -38,15 +59,26 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"title": plain_title, "ms": milliseconds, "count": lambda n: f"{n:,}"}
+    made.filters |= {"title": plain_title, "ms": milliseconds, "count": "{:,}".format, "percent": "{:.0%}".format}
     made.globals |= {"link": link}
     return made
 
 
-def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+def render(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
     """A page as a response; `values` are the template's own, what every page shows is added here."""
     html = environment().get_template(template).render(**common(state_of(request)), here=request.url.path, **values)
     return HTMLResponse(html, status, headers={**HEADERS, "Cache-Control": "no-store"})
+
+
+def refusal(request: Request, problem: Problem) -> Response:
+    """A page that says why not; while the collection is being loaded, one that asks again by itself."""
+    headers = {**HEADERS, **problem.headers, "Cache-Control": "no-store"}
+    if not state_of(request).ready:
+        html = environment().get_template("waiting.html").render(failure=state_of(request).failure)
+        return HTMLResponse(html, problem.status, headers=headers)
+    page = render(request, "refusal.html", status=problem.status, detail=problem.detail)
+    page.headers.update(problem.headers)
+    return page
 
 
 def common(state: State) -> dict[str, Any]:
@@ -59,13 +91,22 @@ def common(state: State) -> dict[str, Any]:
         "system": collection.hasher.name,
         "takes": {extractor.takes for extractor in collection.features.values()},
         "demo": state.settings.collection == "demo",
+        "recommends": state.served.recommender is not None,
+        "card": lambda at: item_card(collection, at),
     }
+
+
+def item_card(collection: Any, at: int) -> dict[str, Any]:
+    """What every card shows of an item."""
+    picture = bool(kind(collection.show.pictures[at]))
+    return {"id": str(collection.index.ids[at]), "title": collection.show.titles[at], "picture": picture}
 
 
 def link(path: str, **values: Any) -> str:
     """A path with the values that are not empty as its query."""
-    given = {name: value for name, value in values.items() if value not in (None, "", False)}
-    return f"{path}?{urlencode(given)}" if given else path
+    given = {name: int(value) if value is True else value for name, value in values.items()}
+    kept = {name: value for name, value in given.items() if value not in (None, "", False)}
+    return f"{path}?{urlencode(kept)}" if kept else path
 
 
 def plain_title(title: str) -> str:

@@ -1,7 +1,8 @@
-"""Routes of the page; every one answers with a whole page, of which htmx takes the part that changes."""
+"""Routes of the search page; every one answers with a whole page, of which htmx takes the part that changes."""
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
@@ -10,16 +11,16 @@ from fastapi.responses import RedirectResponse
 from modalhash.collection import Collection
 from modalhash.service.page import pictures
 from modalhash.service.page.kept import Kept, kept_of
-from modalhash.service.page.rendering import ASSETS, HEADERS, HERE, link, render
+from modalhash.service.page.rendering import ASSETS, HEADERS, HERE, PageRoute, link, render
 from modalhash.service.page.searching import WAYS, Answer, Asked, answer
 from modalhash.service.problems import Problem
 from modalhash.service.state import State, state_of
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
 Service = Annotated[State, Depends(state_of)]
 Page = Annotated[Kept, Depends(kept_of)]
 SIZES = (12, 24, 48, 96)
-WORDS = ("fruit", "sad face", "rotes Herz", "winter", "музыка", "boat on water")  # to try on the shipped pictures
+WORDS = ("fruit", "sad face", "rotes Herz", "winter sport", "boat", "музыка")  # to try on the shipped pictures
 
 
 @router.get("/")
@@ -30,7 +31,7 @@ async def search(
     return await _answered(request, state, _form(q, item, k, only, columns))
 
 
-@router.post("/")
+@router.post("/page/search")
 async def search_with_picture(
     request: Request,
     state: Service,
@@ -46,7 +47,15 @@ async def search_with_picture(
     content = b"" if picture is None else await picture.read()
     if not content:
         return RedirectResponse(link("/", **form), status_code=303)
-    return await _answered(request, state, {**form, "item": ""}, content)
+    made = await _answered(request, state, {**form, "item": ""}, content)
+    made.headers["HX-Push-Url"] = "false"  # an address cannot hold the picture
+    return made
+
+
+@router.get("/page/search")
+async def search_again() -> Response:
+    """The address of an uploaded picture, opened anew: the picture is gone, so the search begins anew."""
+    return RedirectResponse("/", status_code=303)
 
 
 def _form(q: str, item: str, k: int, only: str, columns: bool) -> dict[str, Any]:
@@ -54,90 +63,59 @@ def _form(q: str, item: str, k: int, only: str, columns: bool) -> dict[str, Any]
 
 
 async def _answered(request: Request, state: State, form: dict[str, Any], picture: bytes = b"") -> Response:
-    limits = state.settings.limits
-    form["k"] = max(1, min(form["k"], limits.k))
-    form["q"], form["only"] = form["q"][: limits.text], form["only"][: limits.text]
-    collection, kept = state.served.shelf.collection, kept_of(request)
-    at = _position(collection, kept, form["item"])
+    limits, kept = state.settings.limits, kept_of(request)
+    form |= {"k": max(1, min(form["k"], limits.k)), "q": form["q"][: limits.text], "only": form["only"][: limits.text]}
+    collection = kept.collection
+    at = kept.place(collection, form["item"]) if form["item"] else None
     asked = Asked(form["q"], picture, at, form["only"])
     found, message = None, ""
     if asked:
         try:
             found = await state.run(_search, collection, kept, asked, form)
-        except ValueError as error:
-            message = str(error).removeprefix("search: ")
+        except Problem as problem:
+            if problem.status != 422:
+                raise
+            message = problem.detail.removeprefix("search: ")
     return render(
         request,
         "search.html",
         form=form,
         found=found,
         message=message,
-        sizes=SIZES,
+        item=at,
+        sizes=sorted({*SIZES, form["k"]}),
         examples=WORDS if state.settings.collection == "demo" else (),
         uploaded=pictures.as_text(pictures.small_copy(picture)) if picture and not message else "",
-        cards=_cards(collection, [] if asked else spread(len(collection), form["k"])),
-        card=lambda i: _card(collection, i),
+        begin=[] if asked else spread(len(collection), form["k"]),
     )
 
 
 def _search(collection: Collection, kept: Kept, asked: Asked, form: dict[str, Any]) -> Answer:
     ways = WAYS if form["columns"] else ("code",)
-    return answer(collection, asked, form["k"], ways=ways, vectors=kept.floats(collection))
+    vectors = kept.floats(collection) if form["columns"] else None
+    return answer(collection, asked, form["k"], ways=ways, vectors=vectors)
 
 
 def spread(n: int, k: int) -> list[int]:
     """k positions of range(n), far from each other and in a mixed order, always the same."""
     step = max(1, round(0.618 * n))
-    while n % step == 0 and step > 1 or _shared(n, step) > 1:
+    while gcd(n, step) > 1:
         step += 1
     return [(step * i) % n for i in range(1, min(k, n) + 1)]
 
 
-def _shared(a: int, b: int) -> int:
-    from math import gcd
-
-    return gcd(a, b)
-
-
-def _position(collection: Collection, kept: Kept, item: str) -> int | None:
-    """The position of an item by its id as text; Problem 404 if there is none."""
-    if not item:
-        return None
-    places = kept.places(collection)
-    id_: int | str = item
-    if collection.index.ids.dtype.kind == "i":
-        try:
-            id_ = int(item)
-        except ValueError:
-            raise Problem(404, f"there is no item {item!r}") from None
-    if id_ not in places:
-        raise Problem(404, f"there is no item {item!r}")
-    return places[id_]
-
-
-def _card(collection: Collection, at: int) -> dict[str, Any]:
-    """What every card shows of an item."""
-    show = collection.show
-    return {
-        "id": str(collection.index.ids[at]),
-        "title": show.titles[at],
-        "picture": bool(pictures.kind(show.pictures[at])),
-    }
-
-
-def _cards(collection: Collection, positions: list[int]) -> list[dict[str, Any]]:
-    return [_card(collection, at) for at in positions]
-
-
-@router.get("/picture")
-async def picture(state: Service, kept: Page, item: str) -> Response:
+@router.get("/page/picture")
+async def picture(kept: Page, item: str) -> Response:
     """The picture of an item."""
-    collection = state.served.shelf.collection
-    at = _position(collection, kept, item)
-    content = b"" if at is None else collection.show.pictures[at]
+    collection = kept.collection
+    return shown(collection.show.pictures[kept.place(collection, item)])
+
+
+def shown(content: bytes) -> Response:
+    """An encoded picture as a response; Problem 404 for none, or one of a kind that browsers may not be handed."""
     media = pictures.kind(content)
     if not media:
-        raise Problem(404, f"there is no picture of item {item!r}")
+        raise Problem(404, "there is no picture of this item")
     return Response(content, media_type=media, headers={**HEADERS, "Cache-Control": "private, max-age=300"})
 
 
@@ -145,6 +123,6 @@ async def picture(state: Service, kept: Page, item: str) -> Response:
 async def asset(name: str) -> Response:
     """Style and scripts of the page."""
     if name not in ASSETS:
-        raise Problem(404, f"there is no file {name!r}")
+        raise Problem(404, f"there is no file {name[:80]!r}")
     content = HERE.joinpath("assets", name).read_bytes()
-    return Response(content, media_type=ASSETS[name], headers={**HEADERS, "Cache-Control": "no-cache"})
+    return Response(content, media_type=ASSETS[name], headers={**HEADERS, "Cache-Control": "private, max-age=300"})

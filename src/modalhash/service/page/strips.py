@@ -1,38 +1,35 @@
-"""Bit strips: which bits of two codes agree, drawn as one small SVG."""
+"""Bits as small drawings: which bits of two codes agree, and which bits of a code are set."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 PER_ROW, WIDER = 32, 64  # bits a row; more than 128 bits take wider rows
-GAP = 0.16  # between squares, as a share of a square
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Two SVG paths over a box of `width` x `height` squares: full squares that agree, low ones that differ."""
+    """Two SVG paths over a box of `width` x `height` squares, to be stroked: bits that are on, and the others."""
 
-    agree: str
-    differ: str
+    on: str
+    off: str
     width: int
     height: int
 
 
-def strip(agreeing: NDArray[np.bool_]) -> Strip:
-    """The strip of one comparison; agreeing: (n_bits,) bool, bits in reading order."""
-    per_row = PER_ROW if len(agreeing) <= 4 * PER_ROW else WIDER
-    rows, columns = np.divmod(np.arange(len(agreeing)), per_row)
-    side = 1 - GAP
-    full = f"h{side:g}v{side:g}h-{side:g}z"
-    low = f"h{side:g}v{side / 3:.2g}h-{side:g}z"
-    drop = side - side / 3
-    places = list(zip(columns.tolist(), rows.tolist(), agreeing.tolist(), strict=True))
-    return Strip(
-        agree="".join(f"M{x} {y}{full}" for x, y, same in places if same),
-        differ="".join(f"M{x} {y + drop:g}{low}" for x, y, same in places if not same),
-        width=min(per_row, len(agreeing)),
-        height=int(rows[-1]) + 1,
-    )
+def strip(bits: NDArray[np.bool_], per_row: int | None = None) -> Strip:
+    """The strip of (n_bits,) bool in reading order, 32 bits a row (64 of long codes) unless `per_row` is given."""
+    width = per_row or (PER_ROW if len(bits) <= 4 * PER_ROW else WIDER)
+    rows, columns = np.divmod(np.arange(len(bits)), width)
+    places = list(zip(columns.tolist(), rows.tolist(), bits.tolist(), strict=True))
+    on, off = (_squares([(x, y) for x, y, bit in places if bit is wanted]) for wanted in (True, False))
+    return Strip(on, off, min(width, len(bits)), int(rows[-1]) + 1)
+
+
+def _squares(places: Sequence[tuple[int, int]]) -> str:
+    """Short lines, one a square; drawn as wide as they are long they fill it but for a gap."""
+    return "".join(f"M{x + 0.1:.1f} {y}.5h.8" for x, y in places)
