@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,9 @@ from modalhash.recommend.recommender import Recommender
 from modalhash.service.page.strips import Strip, strip
 from modalhash.views import Matrix
 
-FACES = 12  # users to choose from at a glance
+FACES = 10  # users to choose from at a glance
 LISTED = 500  # users in the list
 RATED = 12  # rated items that are shown
-FACE = 8  # bits a row of the drawing of a user
 RATED_ITEM = re.compile(r"rated item (.*)", re.DOTALL)
 Id = int | str
 
@@ -98,8 +98,9 @@ class Audience:
     def user(self, id_: Id) -> User:
         """One user as shown."""
         at = self.users[id_]
+        bits = self.model.user_codes_[at].signs()[0] > 0
         likes = "" if self.told.taste is None else self.told.taste.of(at)
-        return User(id_, strip(self.model.user_codes_[at].signs()[0] > 0, FACE), likes, at in self.told.new_users)
+        return User(id_, strip(bits, ceil(sqrt(len(bits)))), likes, at in self.told.new_users)
 
     def find(self, text: str) -> Id | None:
         """The user id that a text stands for, None if there is none."""

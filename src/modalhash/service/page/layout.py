@@ -13,7 +13,7 @@ from modalhash.views import F64, blocks
 
 MOST = 2000  # items of a map; of more, this many are shown, evenly spread
 FEW = 10  # of fewer there are no neighbourhoods to keep
-ROOM = 1.7  # cells an item
+ROOM = 1.5  # cells an item
 SHAPE = 16 / 10  # width to height
 
 

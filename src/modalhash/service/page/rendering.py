@@ -60,6 +60,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"title": plain_title, "ms": milliseconds, "count": "{:,}".format, "percent": "{:.0%}".format}
+    made.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     made.globals |= {"link": link}
     return made
 
@@ -110,9 +111,10 @@ def link(path: str, **values: Any) -> str:
 
 
 def plain_title(title: str) -> str:
-    """A title without the symbols (emoji) that it begins with, unless nothing else is in it."""
+    """A title without the emoji that it begins with, as a character, unless nothing else is in it."""
     first, _, rest = title.strip().partition(" ")
-    symbols = all(unicodedata.category(letter) in ("So", "Sk", "Mn", "Me", "Cf") for letter in first)
+    kinds = {unicodedata.category(letter) for letter in first}
+    symbols = kinds & {"So", "Me"} and not any(kind.startswith("L") for kind in kinds)
     return rest.strip() if symbols and rest.strip() else title
 
 

@@ -34,7 +34,8 @@ async def inside(request: Request, state: Service, kept: Page, item: str = "", b
     if not -1 <= bit < codes.n_bits:
         raise Problem(404, f"there is no bit {bit}; codes have bits 0 to {codes.n_bits - 1}")
     values = await state.run(_values, kept, collection, at, max(bit, 0))
-    return render(request, "inside.html", binary=True, item=at, csrf=csrf_token(request), **values)
+    chosen = {"item": at, "chosen_id": item, "csrf": csrf_token(request), "plots": []}
+    return render(request, "inside.html", binary=True, **chosen, **values)
 
 
 def _values(kept: Kept, collection: Collection, at: int | None, bit: int) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def _item(collection: Collection, at: int) -> dict[str, Any]:
     codes = collection.index.codes
     assert isinstance(codes, BinaryCodes)
     found = answer(collection, Asked(item=at), NEAR + 1).columns[0].found
+    near = [hit for hit in found if hit.at != at][:NEAR]
     views = shown_views(collection, at) if isinstance(collection.hasher, FusedHasher) else {}
     weights: list[tuple[str, float]] = []
     if views and isinstance(collection.hasher, FusedHasher):
@@ -64,7 +66,8 @@ def _item(collection: Collection, at: int) -> dict[str, Any]:
     return {
         "code": strip(codes[at].signs()[0] > 0, SIDE if codes.n_bits <= 64 else None),
         "ones": int((codes[at].signs()[0] > 0).sum()),
-        "near": [hit for hit in found if hit.at != at][:NEAR],
+        "near": near,
+        "near_places": {hit.at for hit in near},
         "weights": weights,
     }
 

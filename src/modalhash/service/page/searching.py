@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,10 @@ class Column:
     seconds: float = 0.0
     why_not: str = ""
 
+    def shared(self, other: Column) -> int:
+        """How many of the found items another column has found, too."""
+        return len({hit.at for hit in self.found} & {hit.at for hit in other.found})
+
 
 @dataclass(frozen=True, eq=False)
 class Query:
@@ -74,7 +78,6 @@ class Answer:
     columns: Sequence[Column]
     query: Query
     among: int
-    known: Sequence[str] = field(default=())
 
 
 def answer(
@@ -146,8 +149,13 @@ def _by_codes(collection: Collection, query: Query, k: int, allowed: NDArray[np.
     seconds, near, distances = _nearest_codes(collection, query, k, allowed)
     codes = collection.index.codes
     binary = isinstance(codes, BinaryCodes)
-    told = [f"{d} of {codes.n_bits} bits differ" if binary else f"distance {d:.3f}" for d in distances.tolist()]
+    told = [bits_told(d) if binary else f"distance {d:.3f}" for d in distances.tolist()]
     return Column("code", f"{codes.bytes_per_item} bytes an item", _found(query, codes, near, told), seconds)
+
+
+def bits_told(count: int) -> str:
+    """A Hamming distance in words."""
+    return "1 bit differs" if count == 1 else f"{count} bits differ"
 
 
 def _nearest_codes(
@@ -167,7 +175,7 @@ def _by_floats(
     collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
 ) -> Column:
     width = 4 * collection.hasher.n_bits
-    told = f"{width} bytes an item"
+    told = f"{width} bytes an item, cosine distance"
     if vectors is None:
         kept = collection.index.codes.bytes_per_item
         return Column("float", told, why_not=f"This collection keeps codes only, {kept} bytes an item, and no floats.")
@@ -175,7 +183,7 @@ def _by_floats(
     started = time.perf_counter()
     near, distances = floats.nearest(query.vector, vectors, allowed, k)
     seconds = time.perf_counter() - started
-    shown = [f"cosine distance {d:.3f}" for d in distances.tolist()]
+    shown = [f"distance {d:.3f}" for d in distances.tolist()]
     return Column("float", told, _found(query, collection.index.codes, near, shown), seconds)
 
 
@@ -194,8 +202,8 @@ def _rescored(
     near, distances = floats.nearest(query.vector, values, None, k)
     seconds += time.perf_counter() - started
     against = "their bits" if vectors is None else "their floats"
-    told = f"the nearest {len(shortlist)} codes, then the query's floats against {against}"
-    shown = [f"cosine distance {d:.3f}" for d in distances.tolist()]
+    told = f"{len(shortlist)} nearest codes, then the query's floats and {against}"
+    shown = [f"distance {d:.3f}" for d in distances.tolist()]
     return Column(way, told, _found(query, codes, rows[near], shown), seconds)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PER_ROW, WIDER = 32, 64  # bits a row; more than 128 bits take wider rows
+ROWS, PER_ROW, WIDEST = 4, 16, 64  # squares a row: four rows of up to 64 bits, longer ones of longer codes
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Strip:
 
 
 def strip(bits: NDArray[np.bool_], per_row: int | None = None) -> Strip:
-    """The strip of (n_bits,) bool in reading order, 32 bits a row (64 of long codes) unless `per_row` is given."""
-    width = per_row or (PER_ROW if len(bits) <= 4 * PER_ROW else WIDER)
+    """The strip of (n_bits,) bool in reading order, in four rows or so unless `per_row` is given."""
+    width = per_row or min(max(PER_ROW, -(-len(bits) // ROWS)), WIDEST)
     rows, columns = np.divmod(np.arange(len(bits)), width)
     places = list(zip(columns.tolist(), rows.tolist(), bits.tolist(), strict=True))
     on, off = (_squares([(x, y) for x, y, bit in places if bit is wanted]) for wanted in (True, False))
