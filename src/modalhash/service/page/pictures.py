@@ -15,6 +15,7 @@ from modalhash.grids import KINDS
 
 SIZE = 128  # pixels a side of what the page keeps of an upload
 MAX_PIXELS = 64_000_000
+WHITE = 240  # the darkest channel of a pixel that counts as white
 
 
 def kind(picture: bytes) -> str:
@@ -74,9 +75,24 @@ def _thumbnail(content: bytes, side: int) -> Any:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 return None
-            opened.draft("RGB", (side, side))
+            opened.draft("RGB", (4 * side, 4 * side))
+            clear = opened.has_transparency_data
             small = opened.convert("RGBA")
+        small.thumbnail((4 * side, 4 * side))
+        if not clear:
+            small.putalpha(Image.fromarray(255 - 255 * white_around(np.asarray(small)).astype(np.uint8)))
         small.thumbnail((side, side))
     except Exception:  # decoders of hostile bytes raise nearly anything
         return None
     return small
+
+
+def white_around(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The white that reaches the edge of a picture (height, width, channels): its ground, not a part of it."""
+    from scipy.ndimage import binary_propagation
+
+    white = pixels[:, :, :3].min(axis=2) >= WHITE
+    edge = np.zeros_like(white)
+    edge[[0, -1]] = white[[0, -1]]
+    edge[:, [0, -1]] = white[:, [0, -1]]
+    return np.asarray(binary_propagation(edge, mask=white))
