@@ -30,7 +30,8 @@ def outputs(hasher: Hasher, views: Views) -> F32:
 def unit(values: Array) -> F32:
     """Rows brought to length 1; a row of zeros stays."""
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.divide(values, lengths, out=np.zeros_like(values, dtype=np.float64), where=lengths > 0).astype(np.float32)
+    scaled = np.divide(values, lengths, out=np.zeros(values.shape), where=lengths > 0)
+    return np.asarray(scaled, dtype=np.float32)
 
 
 def nearest(query: F32, values: Array, rows: NDArray[np.int64] | None, k: int) -> tuple[NDArray[np.int64], F32]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
-from modalhash.collection import Collection
 from modalhash.service.page.floats import F32
 from modalhash.service.page.layout import Layout
+from modalhash.service.page.moment import Moment
 from modalhash.views import F64, blocks
 
 WORD = re.compile(r"[^\W\d_]{3,}")
@@ -66,13 +66,13 @@ class Meaning:
     off: Sequence[int]
 
 
-def meaning(collection: Collection, bit: int, vectors: F32 | None) -> Meaning:
+def meaning(moment: Moment, bit: int, vectors: F32 | None) -> Meaning:
     """One bit by the words and items of either side; by its float value where floats are kept, else evenly spread."""
-    codes = collection.index.codes
+    codes = moment.codes
     assert isinstance(codes, BinaryCodes)
     has = (codes.packed[:, bit // 8] >> (7 - bit % 8) & 1).astype(bool)
     on, off = (_typical(np.flatnonzero(side), vectors, bit) for side in (has, ~has))
-    words_on, words_off = telling_words(collection.show.titles, has)
+    words_on, words_off = telling_words(moment.titles(), has)
     return Meaning(bit, float(has.mean()), words_on, words_off, on, off)
 
 
@@ -84,7 +84,7 @@ def _typical(rows: NDArray[np.int64], vectors: F32 | None, bit: int) -> list[int
 
 
 def telling_words(
-    titles: Sequence[str], has: NDArray[np.bool_], most: int = 6
+    titles: Iterable[str], has: NDArray[np.bool_], most: int = 6
 ) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
     """Words of titles that stand on one side much more often than on the other, with the share of that side's word.
 

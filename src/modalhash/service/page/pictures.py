@@ -58,7 +58,12 @@ def map_picture(shown: Sequence[bytes], cells: NDArray[np.int64], columns: int, 
         corner = (x * side + 1, y * side + 1)
         small = _thumbnail(content, side - 2) if kind(content) else None
         if small is None:
-            middle = (corner[0] + side // 3, corner[1] + side // 3, corner[0] + 2 * side // 3, corner[1] + 2 * side // 3)
+            middle = (
+                corner[0] + side // 3,
+                corner[1] + side // 3,
+                corner[0] + 2 * side // 3,
+                corner[1] + 2 * side // 3,
+            )
             pen.ellipse(middle, fill=(46, 158, 107, 255))
         else:
             sheet.paste(small, (corner[0] + (side - 2 - small.width) // 2, corner[1] + (side - 2 - small.height) // 2))

@@ -14,6 +14,8 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from modalhash.service.page.kept import kept_of
+from modalhash.service.page.moment import Moment
 from modalhash.service.page.pictures import kind
 from modalhash.service.problems import Problem
 from modalhash.service.state import State, state_of
@@ -65,9 +67,12 @@ def environment() -> Environment:
     return made
 
 
-def render(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
+def render(
+    request: Request, template: str, *, moment: Moment | None = None, status: int = 200, **values: Any
+) -> Response:
     """A page as a response; `values` are the template's own, what every page shows is added here."""
-    html = environment().get_template(template).render(**common(state_of(request)), here=request.url.path, **values)
+    shown = common(state_of(request), moment or kept_of(request).now())
+    html = environment().get_template(template).render(**shown, here=request.url.path, **values)
     return HTMLResponse(html, status, headers={**HEADERS, "Cache-Control": "no-store"})
 
 
@@ -82,25 +87,22 @@ def refusal(request: Request, problem: Problem) -> Response:
     return page
 
 
-def common(state: State) -> dict[str, Any]:
+def common(state: State, moment: Moment) -> dict[str, Any]:
     """What every page says of the collection."""
-    collection = state.served.shelf.collection
     return {
-        "items": len(collection),
-        "bits": collection.hasher.n_bits,
-        "bytes": collection.index.codes.bytes_per_item,
-        "system": collection.hasher.name,
-        "takes": {extractor.takes for extractor in collection.features.values()},
+        "items": len(moment),
+        "bits": moment.hasher.n_bits,
+        "bytes": moment.codes.bytes_per_item,
+        "system": moment.hasher.name,
+        "takes": moment.takes,
         "demo": state.settings.collection == "demo",
-        "recommends": state.served.recommender is not None,
-        "card": lambda at: item_card(collection, at),
+        "card": lambda at: item_card(moment, at),
     }
 
 
-def item_card(collection: Any, at: int) -> dict[str, Any]:
+def item_card(moment: Moment, at: int) -> dict[str, Any]:
     """What every card shows of an item."""
-    picture = bool(kind(collection.show.pictures[at]))
-    return {"id": str(collection.index.ids[at]), "title": collection.show.titles[at], "picture": picture}
+    return {"id": str(moment.id(at)), "title": moment.title(at), "picture": bool(kind(moment.picture(at)))}
 
 
 def link(path: str, **values: Any) -> str:

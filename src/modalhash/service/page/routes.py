@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
-from modalhash.collection import Collection
 from modalhash.service.page import pictures
 from modalhash.service.page.kept import Kept, kept_of
+from modalhash.service.page.moment import Moment
 from modalhash.service.page.rendering import ASSETS, HEADERS, HERE, PageRoute, link, render
 from modalhash.service.page.searching import WAYS, Answer, Asked, answer
 from modalhash.service.problems import Problem
@@ -28,7 +28,7 @@ async def search(
     request: Request, state: Service, q: str = "", item: str = "", k: int = 24, only: str = "", columns: bool = False
 ) -> Response:
     """Search by words, by an item or both; without either, some items to begin with."""
-    return await _answered(request, state, _form(q, item, k, only, columns))
+    return await state.run(_answered, request, _form(q, item, k, only, columns))
 
 
 @router.post("/page/search")
@@ -47,7 +47,7 @@ async def search_with_picture(
     content = b"" if picture is None else await picture.read()
     if not content:
         return RedirectResponse(link("/", **form), status_code=303)
-    made = await _answered(request, state, {**form, "item": ""}, content)
+    made = await state.run(_answered, request, {**form, "item": ""}, content)
     made.headers["HX-Push-Url"] = "false"  # an address cannot hold the picture
     return made
 
@@ -62,23 +62,23 @@ def _form(q: str, item: str, k: int, only: str, columns: bool) -> dict[str, Any]
     return {"q": q.strip(), "item": item, "k": k, "only": only.strip(), "columns": columns}
 
 
-async def _answered(request: Request, state: State, form: dict[str, Any], picture: bytes = b"") -> Response:
-    limits, kept = state.settings.limits, kept_of(request)
+def _answered(request: Request, form: dict[str, Any], picture: bytes = b"") -> Response:
+    state, kept = state_of(request), kept_of(request)
+    limits = state.settings.limits
     form |= {"k": max(1, min(form["k"], limits.k)), "q": form["q"][: limits.text], "only": form["only"][: limits.text]}
-    collection = kept.collection
-    at = kept.place(collection, form["item"]) if form["item"] else None
+    moment = kept.now()
+    at = kept.place(moment, form["item"]) if form["item"] else None
     asked = Asked(form["q"], picture, at, form["only"])
     found, message = None, ""
     if asked:
         try:
-            found = await state.run(_search, collection, kept, asked, form)
-        except Problem as problem:
-            if problem.status != 422:
-                raise
-            message = problem.detail.removeprefix("search: ")
+            found = _search(moment, kept, asked, form)
+        except ValueError as error:
+            message = str(error).removeprefix("search: ")
     return render(
         request,
         "search.html",
+        moment=moment,
         form=form,
         found=found,
         message=message,
@@ -86,14 +86,14 @@ async def _answered(request: Request, state: State, form: dict[str, Any], pictur
         sizes=sorted({*SIZES, form["k"]}),
         examples=WORDS if state.settings.collection == "demo" else (),
         uploaded=pictures.as_text(pictures.small_copy(picture)) if picture and not message else "",
-        begin=[] if asked else spread(len(collection), form["k"]),
+        begin=[] if asked else spread(len(moment), form["k"]),
     )
 
 
-def _search(collection: Collection, kept: Kept, asked: Asked, form: dict[str, Any]) -> Answer:
+def _search(moment: Moment, kept: Kept, asked: Asked, form: dict[str, Any]) -> Answer:
     ways = WAYS if form["columns"] else ("code",)
-    vectors = kept.floats(collection) if form["columns"] else None
-    return answer(collection, asked, form["k"], ways=ways, vectors=vectors)
+    vectors = kept.floats(moment) if form["columns"] else None
+    return answer(moment, asked, form["k"], ways=ways, vectors=vectors)
 
 
 def spread(n: int, k: int) -> list[int]:
@@ -105,10 +105,14 @@ def spread(n: int, k: int) -> list[int]:
 
 
 @router.get("/page/picture")
-async def picture(kept: Page, item: str) -> Response:
+async def picture(state: Service, kept: Page, item: str) -> Response:
     """The picture of an item."""
-    collection = kept.collection
-    return shown(collection.show.pictures[kept.place(collection, item)])
+    return shown(await state.run(_picture, kept, item))
+
+
+def _picture(kept: Kept, item: str) -> bytes:
+    moment = kept.now()
+    return moment.picture(kept.place(moment, item))
 
 
 def shown(content: bytes) -> Response:

@@ -8,10 +8,10 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from modalhash.codes import BinaryCodes
-from modalhash.collection import Collection
 from modalhash.fusion import FusedHasher
 from modalhash.service.page.inspecting import meaning, regions
-from modalhash.service.page.kept import Kept, shown_views
+from modalhash.service.page.kept import Kept
+from modalhash.service.page.moment import Moment
 from modalhash.service.page.rendering import HEADERS, PageRoute, render
 from modalhash.service.page.routes import Page, Service
 from modalhash.service.page.searching import Asked, answer
@@ -26,43 +26,47 @@ NEAR, SIDE = 12, 8
 @router.get("/inside")
 async def inside(request: Request, state: Service, kept: Page, item: str = "", bit: int = -1) -> Response:
     """The map, the bits, and what is chosen of them."""
-    collection = kept.collection
-    codes = collection.index.codes
+    return await state.run(_inside, request, kept, item, bit)
+
+
+def _inside(request: Request, kept: Kept, item: str, bit: int) -> Response:
+    moment = kept.now()
+    codes = moment.codes
     if not isinstance(codes, BinaryCodes):
         return render(request, "inside.html", binary=False, item=None)
-    at = kept.place(collection, item) if item else None
+    at = kept.place(moment, item) if item else None
     if not -1 <= bit < codes.n_bits:
         raise Problem(404, f"there is no bit {bit}; codes have bits 0 to {codes.n_bits - 1}")
-    values = await state.run(_values, kept, collection, at, max(bit, 0))
-    chosen = {"item": at, "chosen_id": item, "csrf": csrf_token(request), "plots": []}
-    return render(request, "inside.html", binary=True, **chosen, **values)
+    values = _values(kept, moment, at, max(bit, 0))
+    values |= {"binary": True, "item": at, "chosen_id": item, "csrf": csrf_token(request), "plots": []}
+    return render(request, "inside.html", moment=moment, **values)
 
 
-def _values(kept: Kept, collection: Collection, at: int | None, bit: int) -> dict[str, Any]:
-    places = kept.layout(collection)
-    facts = kept.bits(collection)
+def _values(kept: Kept, moment: Moment, at: int | None, bit: int) -> dict[str, Any]:
+    places = kept.layout(moment)
+    facts = kept.bits(moment)
     values: dict[str, Any] = {
         "places": list(zip(places.shown.tolist(), places.cells.tolist(), strict=True)),
         "size": (places.columns, places.rows),
-        "regions": kept.value("regions", collection, lambda _: regions(places)),
+        "regions": kept.value("regions", moment, lambda _: regions(places)),
         "facts": facts,
         "bars": bars(facts.shares),
-        "meaning": meaning(collection, bit, kept.floats(collection)),
+        "meaning": meaning(moment, bit, kept.floats(moment)),
     }
-    return values | (_item(collection, at) if at is not None else {})
+    return values | (_item(moment, at) if at is not None else {})
 
 
-def _item(collection: Collection, at: int) -> dict[str, Any]:
+def _item(moment: Moment, at: int) -> dict[str, Any]:
     """One item: its code, its nearest, and the weights of its views where the system weighs them."""
-    codes = collection.index.codes
+    codes = moment.codes
     assert isinstance(codes, BinaryCodes)
-    found = answer(collection, Asked(item=at), NEAR + 1).columns[0].found
+    found = answer(moment, Asked(item=at), NEAR + 1).columns[0].found
     near = [hit for hit in found if hit.at != at][:NEAR]
-    views = shown_views(collection, at) if isinstance(collection.hasher, FusedHasher) else {}
+    views = moment.shown_views(at) if isinstance(moment.hasher, FusedHasher) else {}
     weights: list[tuple[str, float]] = []
-    if views and isinstance(collection.hasher, FusedHasher):
-        row = collection.hasher.view_weights(views)[0].tolist()
-        weights = list(zip(collection.hasher.widths_, row, strict=True))
+    if views and isinstance(moment.hasher, FusedHasher):
+        row = moment.hasher.view_weights(views)[0].tolist()
+        weights = list(zip(moment.hasher.widths_, row, strict=True))
     return {
         "code": strip(codes[at].signs()[0] > 0, SIDE if codes.n_bits <= 64 else None),
         "ones": int((codes[at].signs()[0] > 0).sum()),
@@ -83,5 +87,5 @@ def bars(shares: Any) -> list[dict[str, float]]:
 @router.get("/page/map")
 async def map_of_codes(state: Service, kept: Page) -> Response:
     """The picture of the map."""
-    content = await state.run(kept.map_picture, kept.collection)
+    content = await state.run(lambda: kept.map_picture(kept.now()))
     return Response(content, media_type="image/webp", headers={**HEADERS, "Cache-Control": "private, no-cache"})

@@ -47,17 +47,19 @@ async def add(request: Request, state: Service, kept: Page) -> Response:
 
 
 def _new_item(kept: Kept, title: str, content: bytes) -> NewItem:
-    collection = kept.collection
-    takes = {extractor.takes for extractor in collection.features.values()}
+    moment = kept.now()
     seen: dict[str, Any] = {}
-    if "text" in takes:
-        seen["text"] = title
-    if "image" in takes and content:
+    if "image" in moment.takes and content:
         seen["image"] = content
-    if not seen:
-        raise ValueError("This collection takes neither words nor pictures.")
+    if "text" in moment.takes:
+        try:
+            moment.raw_view("text", title)
+            seen["text"] = title
+        except ValueError:  # no word of the title is known: the picture has to do
+            if not seen:
+                raise
     shown = pictures.small_copy(content) if content else b""
-    return NewItem(new_id(collection.index.ids, title), title, shown, Seen(**seen))
+    return NewItem(new_id(moment.index.ids, title), title, shown, Seen(**seen))
 
 
 def new_id(ids: Any, title: str) -> int | str:
@@ -72,7 +74,10 @@ def new_id(ids: Any, title: str) -> int | str:
 async def remove(request: Request, state: Service, kept: Page) -> Response:
     """Remove an item for good."""
     given = await checked_form(request)
-    collection = kept.collection
-    at = kept.place(collection, str(given.get("item", "")))
-    await state.run(state.served.shelf.delete, [collection.index.ids[at].item()])
+    await state.run(_remove, kept, str(given.get("item", "")))
     return RedirectResponse("/?removed=1", status_code=303)
+
+
+def _remove(kept: Kept, item: str) -> None:
+    moment = kept.now()
+    kept.state.served.shelf.delete([moment.id(kept.place(moment, item))])

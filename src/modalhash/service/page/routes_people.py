@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from modalhash.service.page.audience import Audience, Pick
+from modalhash.service.page.audience import Audience
+from modalhash.service.page.kept import Kept
 from modalhash.service.page.rendering import PageRoute, render
 from modalhash.service.page.routes import Page, Service, shown
 from modalhash.service.problems import Problem
@@ -18,14 +19,17 @@ PICKS = 12
 @router.get("/for-you")
 async def for_you(request: Request, state: Service, kept: Page, user: str = "", k: int = PICKS) -> Response:
     """Users to choose from; of one of them what was rated, and what is recommended and why."""
-    audience = await state.run(kept.audience)
+    return await state.run(_for_you, request, kept, user, max(1, min(k, state.settings.limits.k)))
+
+
+def _for_you(request: Request, kept: Kept, user: str, k: int) -> Response:
+    audience = kept.audience()
     if audience is None:
         return render(request, "people.html", audience=None, who=None)
     id_ = audience.find(user.strip()) if user.strip() else next(iter(audience.users))
     values: dict[str, Any] = {"audience": audience, "who": None, "asked": user, "k": k}
     if id_ is not None:
-        picks: list[Pick] = await state.run(audience.picks, id_, max(1, min(k, state.settings.limits.k)))
-        values |= {"who": audience.user(id_), "rated": audience.rated(id_), "picks": picks}
+        values |= {"who": audience.user(id_), "rated": audience.rated(id_), "picks": audience.picks(id_, k)}
     return render(request, "people.html", **values)
 
 

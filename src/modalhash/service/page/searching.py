@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
-from modalhash.collection import Collection
 from modalhash.fusion import FusedHasher
 from modalhash.service.page import floats
 from modalhash.service.page.floats import F32
+from modalhash.service.page.moment import Moment
 from modalhash.service.page.strips import Strip, strip
 from modalhash.views import Array
 
@@ -24,7 +24,7 @@ WAYS = ("float", "code", "code + rescoring")
 
 @dataclass(frozen=True)
 class Asked:
-    """What is searched with: words, an uploaded picture, an item of the collection, or several of these."""
+    """What is searched with: words, an uploaded picture, an item of the moment, or several of these."""
 
     words: str = ""
     picture: bytes = b""
@@ -81,27 +81,27 @@ class Answer:
 
 
 def answer(
-    collection: Collection, asked: Asked, k: int, *, ways: Sequence[str] = ("code",), vectors: Array | None = None
+    moment: Moment, asked: Asked, k: int, *, ways: Sequence[str] = ("code",), vectors: Array | None = None
 ) -> Answer:
     """Search in each of the ways; vectors: (n, K) float32 rows of length 1 of the items, where they are kept.
 
     Raises ValueError where nothing in the query is known to the collection.
     """
-    query = prepare(collection, asked, vectors)
-    allowed = allowed_rows(collection, asked.only)
-    among = len(collection) if allowed is None else len(allowed)
-    columns = [search(collection, query, way, k, allowed, vectors) for way in ways] if among else []
+    query = prepare(moment, asked, vectors)
+    allowed = allowed_rows(moment, asked.only)
+    among = len(moment) if allowed is None else len(allowed)
+    columns = [search(moment, query, way, k, allowed, vectors) for way in ways] if among else []
     return Answer(asked, columns, query, among)
 
 
-def prepare(collection: Collection, asked: Asked, vectors: Array | None = None) -> Query:
+def prepare(moment: Moment, asked: Asked, vectors: Array | None = None) -> Query:
     """The query's code and float vector; an item that is asked for alone searches with its stored code."""
     started = time.perf_counter()
-    hasher = collection.hasher
+    hasher = moment.hasher
     if asked.item is not None and not asked.words and not asked.picture:
         vector = None if vectors is None else vectors[asked.item]
-        return Query(collection.index.codes[asked.item], vector, seconds=time.perf_counter() - started)
-    given = views_of(collection, asked)
+        return Query(moment.codes[asked.item], vector, seconds=time.perf_counter() - started)
+    given = views_of(moment, asked)
     code = hasher.encode_queries(given)
     vector = floats.outputs(hasher, given)[0] if floats.has_floats(hasher) else None
     seconds = time.perf_counter() - started
@@ -111,43 +111,40 @@ def prepare(collection: Collection, asked: Asked, vectors: Array | None = None) 
     return Query(code, vector, weights, seconds)
 
 
-def views_of(collection: Collection, asked: Asked) -> dict[str, Any]:
+def views_of(moment: Moment, asked: Asked) -> dict[str, Any]:
     """The matrices (1, d) of words and picture; of an item asked for with words, its picture counts."""
     picture = asked.picture
     if asked.item is not None and not picture:
-        picture = collection.show.pictures[asked.item]
+        picture = moment.picture(asked.item)
         if not picture:
             raise ValueError("this item has no picture to search with beside words")
-    given = {}
-    for kind, value in (("text", asked.words), ("image", picture)):
-        if value:
-            given[collection._view_of(kind)] = collection._extract(kind, value)
-    return given
+    raw: tuple[tuple[str, Any], ...] = (("text", asked.words), ("image", picture))
+    return dict(moment.raw_view(kind, value) for kind, value in raw if value)
 
 
-def allowed_rows(collection: Collection, only: str) -> NDArray[np.int64] | None:
+def allowed_rows(moment: Moment, only: str) -> NDArray[np.int64] | None:
     """Positions of the items whose titles hold all the words of a filter; None without a filter."""
     words = only.casefold().split()
     if not words:
         return None
-    titles = [title.casefold() for title in collection.show.titles]
+    titles = (title.casefold() for title in moment.titles())
     return np.array([i for i, title in enumerate(titles) if all(word in title for word in words)], dtype=np.int64)
 
 
 def search(
-    collection: Collection, query: Query, way: str, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
+    moment: Moment, query: Query, way: str, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
 ) -> Column:
     """One column of the answer."""
     if way == "float":
-        return _by_floats(collection, query, k, allowed, vectors)
+        return _by_floats(moment, query, k, allowed, vectors)
     if way == "code":
-        return _by_codes(collection, query, k, allowed)
-    return _rescored(collection, query, k, allowed, vectors)
+        return _by_codes(moment, query, k, allowed)
+    return _rescored(moment, query, k, allowed, vectors)
 
 
-def _by_codes(collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None) -> Column:
-    seconds, near, distances = _nearest_codes(collection, query, k, allowed)
-    codes = collection.index.codes
+def _by_codes(moment: Moment, query: Query, k: int, allowed: NDArray[np.int64] | None) -> Column:
+    seconds, near, distances = _nearest_codes(moment, query, k, allowed)
+    codes = moment.codes
     binary = isinstance(codes, BinaryCodes)
     told = [bits_told(d) if binary else f"distance {d:.3f}" for d in distances.tolist()]
     return Column("code", f"{codes.bytes_per_item} bytes an item", _found(query, codes, near, told), seconds)
@@ -159,43 +156,36 @@ def bits_told(count: int) -> str:
 
 
 def _nearest_codes(
-    collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None
+    moment: Moment, query: Query, k: int, allowed: NDArray[np.int64] | None
 ) -> tuple[float, NDArray[np.int64], Array]:
-    mask = None
-    if allowed is not None:
-        mask = np.zeros(len(collection), dtype=bool)
-        mask[allowed] = True
     started = time.perf_counter()
-    hits = collection.index.search(query.code, k, mask)
-    seconds = time.perf_counter() - started
-    return seconds, np.asarray(collection.positions(hits)[0]), hits.distances[0]
+    near, distances = moment.search(query.code, k, allowed)
+    return time.perf_counter() - started, near, distances
 
 
 def _by_floats(
-    collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
+    moment: Moment, query: Query, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
 ) -> Column:
-    width = 4 * collection.hasher.n_bits
+    width = 4 * moment.hasher.n_bits
     told = f"{width} bytes an item, cosine distance"
     if vectors is None:
-        kept = collection.index.codes.bytes_per_item
+        kept = moment.codes.bytes_per_item
         return Column("float", told, why_not=f"This collection keeps codes only, {kept} bytes an item, and no floats.")
     assert query.vector is not None
     started = time.perf_counter()
     near, distances = floats.nearest(query.vector, vectors, allowed, k)
     seconds = time.perf_counter() - started
     shown = [f"distance {d:.3f}" for d in distances.tolist()]
-    return Column("float", told, _found(query, collection.index.codes, near, shown), seconds)
+    return Column("float", told, _found(query, moment.codes, near, shown), seconds)
 
 
-def _rescored(
-    collection: Collection, query: Query, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None
-) -> Column:
+def _rescored(moment: Moment, query: Query, k: int, allowed: NDArray[np.int64] | None, vectors: Array | None) -> Column:
     """The nearest codes in the order of the query's floats: against the items' floats, or else against their bits."""
-    codes = collection.index.codes
+    codes = moment.codes
     way = "code + rescoring"
     if query.vector is None or not isinstance(codes, BinaryCodes):
         return Column(way, "", why_not="There is no float vector of this query to rescore with.")
-    seconds, shortlist, _ = _nearest_codes(collection, query, SHORTLIST * k, allowed)
+    seconds, shortlist, _ = _nearest_codes(moment, query, SHORTLIST * k, allowed)
     started = time.perf_counter()
     rows = np.sort(shortlist)
     values = floats.unit(codes[rows].signs()) if vectors is None else vectors[rows]
