@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
+from modalhash.evaluation.bit_meanings import MIN_COUNT, BitMeanings, Meaning, bit_meanings
+from modalhash.features.words import words
 from modalhash.service.page.floats import F32
 from modalhash.service.page.layout import Layout
 from modalhash.service.page.moment import Moment
+from modalhash.service.page.titles import plain_title
 from modalhash.views import F64, blocks
 
-WORD = re.compile(r"[^\W\d_]{3,}")
+TERMS = 12  # that a bit stands for, at most
 SHOWN = 8  # items on either side of a bit
 REGIONS = (("top", "middle", "bottom"), ("far left", "left", "right", "far right"))
 
@@ -55,54 +57,56 @@ def bits_of(codes: BinaryCodes) -> Bits:
 
 
 @dataclass(frozen=True, eq=False)
-class Meaning:
-    """What tells the two sides of a bit apart: words of titles and items that are typical."""
+class Side:
+    """One value of a bit: the share of items that have it, the terms that it stands for, items that are typical."""
 
-    bit: int
+    name: str
     share: float
-    words_on: Sequence[tuple[str, float]]
-    words_off: Sequence[tuple[str, float]]
-    on: Sequence[int]
-    off: Sequence[int]
+    terms: Sequence[Meaning]
+    items: Sequence[int]
 
 
-def meaning(moment: Moment, bit: int, vectors: F32 | None) -> Meaning:
-    """One bit by the words and items of either side; by its float value where floats are kept, else evenly spread."""
-    codes = moment.codes
-    assert isinstance(codes, BinaryCodes)
+def meanings_of(moment: Moment, more: Mapping[int | str, Sequence[str]]) -> BitMeanings:
+    """What the bits stand for: words of titles, and what else is known of items by id."""
+    from scipy.sparse import csr_matrix
+
+    ids = moment.index.ids.tolist()
+    lists = [
+        sorted({*words(plain_title(title)), *more.get(id_, ())})
+        for id_, title in zip(ids, moment.titles(), strict=True)
+    ]
+    names, places = np.unique([term for terms in lists for term in terms] or [""], return_inverse=True)
+    edges = np.cumsum([0, *map(len, lists)])
+    least = max(2, min(MIN_COUNT, len(moment) // 20))
+    places = places[: edges[-1]]
+    matrix: Any = csr_matrix((np.ones(len(places), dtype=np.float32), places, edges), shape=(len(lists), len(names)))
+    kept = np.flatnonzero(np.bincount(places, minlength=len(names)) >= least)
+    return bit_meanings(moment.codes, matrix[:, kept], [str(names[i]) for i in kept], min_count=least)
+
+
+def sides_of(moment: Moment, meanings: BitMeanings, bit: int, vectors: F32 | None) -> list[Side]:
+    """The two values of a bit; typical items by the float value where floats are kept, else evenly spread."""
+    codes: BinaryCodes = moment.codes
     has = (codes.packed[:, bit // 8] >> (7 - bit % 8) & 1).astype(bool)
-    on, off = (_typical(np.flatnonzero(side), vectors, bit) for side in (has, ~has))
-    words_on, words_off = telling_words(moment.titles(), has)
-    return Meaning(bit, float(has.mean()), words_on, words_off, on, off)
+    terms = meanings.of_bit(bit, TERMS)
+    return [
+        Side(name, float(mask.mean()), [term for term in terms if term.value == value], _typical(mask, vectors, bit))
+        for name, value, mask in (("on", 1, has), ("off", 0, ~has))
+    ]
 
 
-def _typical(rows: NDArray[np.int64], vectors: F32 | None, bit: int) -> list[int]:
+def telling_bit(meanings: BitMeanings) -> int:
+    """The bit that tells most of any term."""
+    told = np.where(meanings.significant, meanings.information, 0.0)
+    return int(told.max(axis=0, initial=0.0).argmax())
+
+
+def _typical(side: NDArray[np.bool_], vectors: F32 | None, bit: int) -> list[int]:
+    rows = np.flatnonzero(side)
     if vectors is not None:
         rows = rows[np.argsort(-np.abs(vectors[rows, bit]), kind="stable")]
         return [int(i) for i in rows[:SHOWN]]
     return [int(rows[i * len(rows) // SHOWN]) for i in range(SHOWN)] if len(rows) >= SHOWN else rows.tolist()
-
-
-def telling_words(
-    titles: Iterable[str], has: NDArray[np.bool_], most: int = 6
-) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-    """Words of titles that stand on one side much more often than on the other, with the share of that side's word.
-
-    By the z-score of the share of items with the word whose bit is set; words of at least four titles.
-    """
-    both: Counter[str] = Counter()
-    ones: Counter[str] = Counter()
-    for title, bit in zip(titles, has.tolist(), strict=True):
-        words = set(WORD.findall(title.casefold()))
-        both.update(words)
-        if bit:
-            ones.update(words)
-    share = float(has.mean())
-    spread = np.sqrt(max(share * (1 - share), 1e-12))
-    scored = sorted(((ones[w] / c - share) * np.sqrt(c) / spread, w) for w, c in both.items() if c >= 4)
-    on = [(w, ones[w] / both[w]) for score, w in reversed(scored) if score > 2][:most]
-    off = [(w, 1 - ones[w] / both[w]) for score, w in scored if score < -2][:most]
-    return on, off
 
 
 def regions(places: Layout) -> list[tuple[str, list[int]]]:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 from fastapi import Request
 
+from modalhash.evaluation.bit_meanings import BitMeanings
 from modalhash.service.page import floats
 from modalhash.service.page.audience import Audience, audience_of
 from modalhash.service.page.floats import F32
-from modalhash.service.page.inspecting import Bits, bits_of
+from modalhash.service.page.inspecting import Bits, bits_of, meanings_of
 from modalhash.service.page.layout import Layout, layout
 from modalhash.service.page.moment import Moment, moment_of
 from modalhash.service.page.pictures import map_picture
@@ -44,6 +45,7 @@ class Kept:
     def __init__(self, state: State) -> None:
         self.state = state
         self.vectors: dict[int | str, F32] | None = None
+        self.terms: dict[int | str, list[str]] = {}
         self._now: Moment | None = None
         self._values: dict[str, Once] = {}
         self._audience, self._vectors = Once(), Once()
@@ -91,7 +93,7 @@ class Kept:
     def floats(self, moment: Moment) -> F32 | None:
         """Float vectors (n, K) of the items, rows of length 1; None where the collection keeps codes only."""
         if self.vectors is None and self.state.settings.collection == "demo":
-            self.vectors = self._vectors.get(lambda: demo_vectors(moment))
+            self.vectors, self.terms = self._vectors.get(lambda: of_demo(moment))
         return None if self.vectors is None else self.value("floats", moment, self._stack)
 
     def _stack(self, moment: Moment) -> F32:
@@ -101,6 +103,11 @@ class Kept:
             if id_ not in self.vectors:
                 self.vectors[id_] = as_shown(moment, i)
         return np.stack([self.vectors[id_] for id_ in ids])
+
+    def meanings(self, moment: Moment) -> BitMeanings:
+        """What the bits stand for."""
+        self.floats(moment)  # and terms, where there are any
+        return self.value("meanings", moment, lambda one: meanings_of(one, self.terms))
 
     def audience(self) -> Audience | None:
         """The users of the recommender, None where none is served."""
@@ -115,13 +122,17 @@ class Kept:
         return {id_: moment.picture(i) for i, id_ in enumerate(moment.index.ids.tolist())}
 
 
-def demo_vectors(moment: Moment) -> dict[int | str, F32]:
-    """Float vectors of the demo's items, from the views that their codes were made from."""
+def of_demo(moment: Moment) -> tuple[dict[int | str, F32], dict[int | str, list[str]]]:
+    """Float vectors of the demo's items, from the views that their codes were made from, and the names of groups."""
     from modalhash.datasets import load_dataset
 
     data = load_dataset("emoji")
+    rows = data.split["database"]
+    ids = np.asarray(data.ids)[rows].tolist()
     values = floats.outputs(moment.hasher, data.part("database"))
-    return dict(zip(np.asarray(data.ids)[data.split["database"]].tolist(), values, strict=True))
+    names = [str(name) for name in data.label_names or []]
+    terms = [[names[j] for j in np.flatnonzero(row)] for row in np.asarray(data.labels)[rows]]
+    return dict(zip(ids, values, strict=True)), dict(zip(ids, terms, strict=True))
 
 
 def as_shown(moment: Moment, at: int) -> F32:

@@ -1,4 +1,4 @@
-"""Pictures that the page shows: what kind they are, small copies of what was uploaded."""
+"""Pictures that the page shows: what kind they are, and the one picture of the map."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.features.pictures import FORMATS, open_picture
+from modalhash.features.pictures import FORMATS
 from modalhash.grids import KINDS
 
-SIZE = 128  # pixels a side of what the page keeps of an upload
 MAX_PIXELS = 64_000_000
 WHITE = 240  # the darkest channel of a pixel that counts as white
 
@@ -24,22 +23,6 @@ def kind(picture: bytes) -> str:
         if picture.startswith(head) and (name != "webp" or picture[8:12] == b"WEBP"):
             return f"image/{name}"
     return ""
-
-
-def small_copy(picture: bytes, size: int = SIZE) -> bytes:
-    """A WebP copy of an uploaded picture, `size` pixels on its longer side; nothing else of the file is kept.
-
-    Raises ValueError for what is no readable picture, or has too many pixels.
-    """
-    from PIL import Image, ImageOps
-
-    open_picture(picture, name="the picture", size=8, max_pixels=MAX_PIXELS)
-    target = io.BytesIO()
-    with Image.open(io.BytesIO(picture), formats=FORMATS) as opened:
-        turned = ImageOps.exif_transpose(opened).convert("RGBA")
-    turned.thumbnail((size, size))
-    turned.save(target, "WEBP", quality=90)
-    return target.getvalue()
 
 
 def as_text(picture: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Coroutine
 from functools import cache
 from importlib.resources import files
@@ -17,6 +16,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from modalhash.service.page.kept import kept_of
 from modalhash.service.page.moment import Moment
 from modalhash.service.page.pictures import kind
+from modalhash.service.page.titles import plain_title
 from modalhash.service.problems import Problem
 from modalhash.service.state import State, state_of
 
@@ -110,14 +110,6 @@ def link(path: str, **values: Any) -> str:
     given = {name: int(value) if value is True else value for name, value in values.items()}
     kept = {name: value for name, value in given.items() if value not in (None, "", False)}
     return f"{path}?{urlencode(kept)}" if kept else path
-
-
-def plain_title(title: str) -> str:
-    """A title without the emoji that it begins with, as a character, unless nothing else is in it."""
-    first, _, rest = title.strip().partition(" ")
-    kinds = {unicodedata.category(letter) for letter in first}
-    symbols = kinds & {"So", "Me"} and not any(kind.startswith("L") for kind in kinds)
-    return rest.strip() if symbols and rest.strip() else title
 
 
 def milliseconds(seconds: float) -> str:

@@ -13,6 +13,7 @@ from modalhash.service.page.kept import Kept, kept_of
 from modalhash.service.page.moment import Moment
 from modalhash.service.page.rendering import ASSETS, HEADERS, HERE, PageRoute, link, render
 from modalhash.service.page.searching import WAYS, Answer, Asked, answer
+from modalhash.service.pictures import picture_to_show
 from modalhash.service.problems import Problem
 from modalhash.service.state import State, state_of
 
@@ -69,12 +70,14 @@ def _answered(request: Request, form: dict[str, Any], picture: bytes = b"") -> R
     moment = kept.now()
     at = kept.place(moment, form["item"]) if form["item"] else None
     asked = Asked(form["q"], picture, at, form["only"])
-    found, message = None, ""
+    found, message, uploaded = None, "", ""
     if asked:
         try:
+            if picture:
+                uploaded = pictures.as_text(picture_to_show(picture, limits.pixels))
             found = _search(moment, kept, asked, form)
-        except ValueError as error:
-            message = str(error).removeprefix("search: ")
+        except (ValueError, Problem) as error:
+            message = str(error)
     return render(
         request,
         "search.html",
@@ -85,7 +88,7 @@ def _answered(request: Request, form: dict[str, Any], picture: bytes = b"") -> R
         item=at,
         sizes=sorted({*SIZES, form["k"]}),
         examples=WORDS if state.settings.collection == "demo" else (),
-        uploaded=pictures.as_text(pictures.small_copy(picture)) if picture and not message else "",
+        uploaded=uploaded,
         begin=[] if asked else spread(len(moment), form["k"]),
     )
 

@@ -8,8 +8,9 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from modalhash.codes import BinaryCodes
+from modalhash.evaluation.bit_meanings import BitMeanings, explain_match
 from modalhash.fusion import FusedHasher
-from modalhash.service.page.inspecting import meaning, regions
+from modalhash.service.page.inspecting import regions, sides_of, telling_bit
 from modalhash.service.page.kept import Kept
 from modalhash.service.page.moment import Moment
 from modalhash.service.page.rendering import HEADERS, PageRoute, render
@@ -20,7 +21,7 @@ from modalhash.service.problems import Problem
 from modalhash.service.sessions import csrf_token
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
-NEAR, SIDE = 12, 8
+NEAR, SIDE, SPEAKS = 12, 8, 4
 
 
 @router.get("/inside")
@@ -37,26 +38,28 @@ def _inside(request: Request, kept: Kept, item: str, bit: int) -> Response:
     at = kept.place(moment, item) if item else None
     if not -1 <= bit < codes.n_bits:
         raise Problem(404, f"there is no bit {bit}; codes have bits 0 to {codes.n_bits - 1}")
-    values = _values(kept, moment, at, max(bit, 0))
+    values = _values(kept, moment, at, bit)
     values |= {"binary": True, "item": at, "chosen_id": item, "csrf": csrf_token(request), "plots": []}
     return render(request, "inside.html", moment=moment, **values)
 
 
 def _values(kept: Kept, moment: Moment, at: int | None, bit: int) -> dict[str, Any]:
     places = kept.layout(moment)
-    facts = kept.bits(moment)
+    facts, meanings = kept.bits(moment), kept.meanings(moment)
+    bit = telling_bit(meanings) if bit < 0 else bit
     values: dict[str, Any] = {
         "places": list(zip(places.shown.tolist(), places.cells.tolist(), strict=True)),
         "size": (places.columns, places.rows),
         "regions": kept.value("regions", moment, lambda _: regions(places)),
         "facts": facts,
         "bars": bars(facts.shares),
-        "meaning": meaning(moment, bit, kept.floats(moment)),
+        "bit": bit,
+        "sides": sides_of(moment, meanings, bit, kept.floats(moment)),
     }
-    return values | (_item(moment, at) if at is not None else {})
+    return values | (_item(moment, meanings, at) if at is not None else {})
 
 
-def _item(moment: Moment, at: int) -> dict[str, Any]:
+def _item(moment: Moment, meanings: BitMeanings, at: int) -> dict[str, Any]:
     """One item: its code, its nearest, and the weights of its views where the system weighs them."""
     codes = moment.codes
     assert isinstance(codes, BinaryCodes)
@@ -73,6 +76,7 @@ def _item(moment: Moment, at: int) -> dict[str, Any]:
         "near": near,
         "near_places": {hit.at for hit in near},
         "weights": weights,
+        "speaks": explain_match(meanings, codes[at], codes[at], SPEAKS)[0].reasons,
     }
 
 

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
-from modalhash.service.page import pictures
 from modalhash.service.page.kept import Kept
 from modalhash.service.page.rendering import PageRoute, link, render
 from modalhash.service.page.routes import Page, Service
+from modalhash.service.pictures import picture_to_show
 from modalhash.service.problems import Problem
 from modalhash.service.sessions import checked_form, csrf_token
 from modalhash.service.shelf import NewItem, Seen
@@ -48,6 +48,7 @@ async def add(request: Request, state: Service, kept: Page) -> Response:
 
 def _new_item(kept: Kept, title: str, content: bytes) -> NewItem:
     moment = kept.now()
+    shown = picture_to_show(content, kept.state.settings.limits.pixels) if content else b""
     seen: dict[str, Any] = {}
     if "image" in moment.takes and content:
         seen["image"] = content
@@ -58,7 +59,6 @@ def _new_item(kept: Kept, title: str, content: bytes) -> NewItem:
         except ValueError:  # no word of the title is known: the picture has to do
             if not seen:
                 raise
-    shown = pictures.small_copy(content) if content else b""
     return NewItem(new_id(moment.index.ids, title), title, shown, Seen(**seen))
 
 

@@ -1,7 +1,7 @@
 // Beside htmx: pictures that are dropped or pasted, a preview of them, and picks on the map without a new page.
 (() => {
   "use strict";
-  const images = ["image/png", "image/jpeg", "image/webp", "image/gif"];
+  const images = ["image/png", "image/jpeg", "image/webp"];
 
   const take = (input, files) => {
     const picture = [...files].find((file) => images.includes(file.type));
