@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import gcd
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from modalhash.service.page import pictures
@@ -15,6 +16,7 @@ from modalhash.service.page.rendering import ASSETS, HEADERS, HERE, PageRoute, l
 from modalhash.service.page.searching import WAYS, Answer, Asked, answer
 from modalhash.service.pictures import picture_to_show
 from modalhash.service.problems import Problem
+from modalhash.service.sessions import form_of
 from modalhash.service.state import State, state_of
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -33,24 +35,34 @@ async def search(
 
 
 @router.post("/page/search")
-async def search_with_picture(
-    request: Request,
-    state: Service,
-    q: Annotated[str, Form()] = "",
-    item: Annotated[str, Form()] = "",
-    k: Annotated[int, Form()] = 24,
-    only: Annotated[str, Form()] = "",
-    columns: Annotated[bool, Form()] = False,
-    picture: Annotated[UploadFile | None, File()] = None,
-) -> Response:
+async def search_with_picture(request: Request, state: Service) -> Response:
     """Search by an uploaded picture, and words; a form without a picture is sent on to an address of its own."""
-    form = _form(q, item, k, only, columns)
-    content = b"" if picture is None else await picture.read()
+    given = await form_of(request)
+    content, k = bytes_of(given, "picture"), text_of(given, "k")
+    form = _form(
+        text_of(given, "q"),
+        text_of(given, "item"),
+        int(k) if k.isascii() and k.isdigit() and len(k) < 9 else SIZES[1],
+        text_of(given, "only"),
+        bool(text_of(given, "columns")),
+    )
     if not content:
         return RedirectResponse(link("/", **form), status_code=303)
     made = await state.run(_answered, request, {**form, "item": ""}, content)
     made.headers["HX-Push-Url"] = "false"  # an address cannot hold the picture
     return made
+
+
+def text_of(form: Mapping[str, str | bytes], name: str) -> str:
+    """A field of a form as text, empty where it is absent or a file."""
+    value = form.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+def bytes_of(form: Mapping[str, str | bytes], name: str) -> bytes:
+    """A file of a form, empty where none was chosen."""
+    value = form.get(name, b"")
+    return value if isinstance(value, bytes) else b""
 
 
 @router.get("/page/search")

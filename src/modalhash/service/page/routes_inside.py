@@ -13,6 +13,7 @@ from modalhash.fusion import FusedHasher
 from modalhash.service.page.inspecting import regions, sides_of, telling_bit
 from modalhash.service.page.kept import Kept
 from modalhash.service.page.moment import Moment
+from modalhash.service.page.plots import KINDS, plots_of
 from modalhash.service.page.rendering import HEADERS, PageRoute, render
 from modalhash.service.page.routes import Page, Service
 from modalhash.service.page.searching import Asked, answer
@@ -39,7 +40,13 @@ def _inside(request: Request, kept: Kept, item: str, bit: int) -> Response:
     if not -1 <= bit < codes.n_bits:
         raise Problem(404, f"there is no bit {bit}; codes have bits 0 to {codes.n_bits - 1}")
     values = _values(kept, moment, at, bit)
-    values |= {"binary": True, "item": at, "chosen_id": item, "csrf": csrf_token(request), "plots": []}
+    values |= {
+        "binary": True,
+        "item": at,
+        "chosen_id": item,
+        "csrf": csrf_token(request),
+        "plots": list(plots_of(kept.state.settings.report)),
+    }
     return render(request, "inside.html", moment=moment, **values)
 
 
@@ -93,3 +100,14 @@ async def map_of_codes(state: Service, kept: Page) -> Response:
     """The picture of the map."""
     content = await state.run(lambda: kept.map_picture(kept.now()))
     return Response(content, media_type="image/webp", headers={**HEADERS, "Cache-Control": "private, no-cache"})
+
+
+@router.get("/page/plot")
+async def plot(state: Service, name: str) -> Response:
+    """A plot of the report; drawings come with styles of their own and no scripts."""
+    path = plots_of(state.settings.report).get(name)
+    if path is None:
+        raise Problem(404, f"there is no plot {name[:80]!r}")
+    content = await state.run(path.read_bytes)
+    policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+    return Response(content, media_type=KINDS[path.suffix], headers={**HEADERS, **policy})

@@ -8,11 +8,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
-from starlette.datastructures import UploadFile
 
 from modalhash.service.page.kept import Kept
 from modalhash.service.page.rendering import PageRoute, link, render
-from modalhash.service.page.routes import Page, Service
+from modalhash.service.page.routes import Page, Service, bytes_of, text_of
 from modalhash.service.pictures import picture_to_show
 from modalhash.service.problems import Problem
 from modalhash.service.sessions import checked_form, csrf_token
@@ -32,8 +31,7 @@ async def form(request: Request) -> Response:
 async def add(request: Request, state: Service, kept: Page) -> Response:
     """Store a new item, then show what is near it."""
     given = await checked_form(request)
-    title, upload = str(given.get("title", "")).strip()[:TITLE], given.get("picture")
-    content = await upload.read() if isinstance(upload, UploadFile) else b""
+    title, content = text_of(given, "title").strip()[:TITLE], bytes_of(given, "picture")
     try:
         if not title:
             raise Problem(422, "Give the item a title.")
@@ -74,7 +72,7 @@ def new_id(ids: Any, title: str) -> int | str:
 async def remove(request: Request, state: Service, kept: Page) -> Response:
     """Remove an item for good."""
     given = await checked_form(request)
-    await state.run(_remove, kept, str(given.get("item", "")))
+    await state.run(_remove, kept, text_of(given, "item"))
     return RedirectResponse("/?removed=1", status_code=303)
 
 
