@@ -65,6 +65,7 @@ def test_titles_lose_the_emoji_before_them(title: str, shown: str) -> None:
 
 def test_links_and_times() -> None:
     assert link("/", q="a b&c", item="", columns=True, k=None) == "/?q=a+b%26c&columns=1" and link("/x") == "/x"
+    assert link("/x", item=0, columns=False) == "/x?item=0"
     assert [milliseconds(s) for s in (0.00008, 0.0123)] == ["0.08 ms", "12 ms"]
 
 

@@ -24,7 +24,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 HERE = files("modalhash.service.page")
 JAVASCRIPT = "text/javascript; charset=utf-8"
 ASSETS = {
@@ -106,10 +106,11 @@ def item_card(moment: Moment, at: int) -> dict[str, Any]:
 
 
 def link(path: str, **values: Any) -> str:
-    """A path with the values that are not empty as its query."""
-    given = {name: int(value) if value is True else value for name, value in values.items()}
-    kept = {name: value for name, value in given.items() if value not in (None, "", False)}
-    return f"{path}?{urlencode(kept)}" if kept else path
+    """A path with the values that are not empty as its query; 0 is a value."""
+    kept = {name: value for name, value in values.items() if value is not None and value is not False and value != ""}
+    return (
+        f"{path}?{urlencode({name: 1 if value is True else value for name, value in kept.items()})}" if kept else path
+    )
 
 
 def milliseconds(seconds: float) -> str:
