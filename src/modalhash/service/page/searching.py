@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from modalhash.service.page.strips import Strip, strip
 from modalhash.views import Array
 
 SHORTLIST = 10  # times k codes are rescored
+TIMES = 3  # searches of which the quickest counts, where ways are compared
 WAYS = ("float", "code", "code + rescoring")
 
 
@@ -90,8 +92,14 @@ def answer(
     query = prepare(moment, asked, vectors)
     allowed = allowed_rows(moment, asked.only)
     among = len(moment) if allowed is None else len(allowed)
-    columns = [search(moment, query, way, k, allowed, vectors) for way in ways] if among else []
+    times = TIMES if len(ways) > 1 else 1
+    columns = [fastest(times, partial(search, moment, query, way, k, allowed, vectors)) for way in ways if among]
     return Answer(asked, columns, query, among)
+
+
+def fastest(times: int, column: Callable[[], Column]) -> Column:
+    """The quickest of some equal searches: the others waited for something else."""
+    return min((column() for _ in range(times)), key=lambda one: one.seconds)
 
 
 def prepare(moment: Moment, asked: Asked, vectors: Array | None = None) -> Query:
