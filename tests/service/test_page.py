@@ -60,7 +60,7 @@ def test_words_a_picture_and_both_find_as_the_library_does(client: Client, place
 
 def test_an_item_searches_with_its_stored_code_and_with_words_by_its_picture(client: Client, place: Place) -> None:
     library = Collection.open(place.collection)
-    hits = library.index.search(library.index.codes[7], 6)  # type: ignore[arg-type, index]
+    hits = library.index.search(library.index.codes[7], 6)
     assert found(read(client, "/?item=7&k=6")) == [str(id_) for id_ in hits.ids[0].tolist()]
     both = library.search("fruit", library.show.pictures[7], k=6)
     assert found(read(client, "/?item=7&q=fruit&k=6")) == [str(id_) for id_ in both.ids[0].tolist()]

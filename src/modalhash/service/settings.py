@@ -29,7 +29,7 @@ class Settings(BaseModel):
 
     collection: str
     recommender: Path | None = None
-    report: Path | None = Field(None, description="folder of a report, whose plots the page shows")
+    report: Path | None = None  # folder of a report, whose plots the page shows
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     key_file: Path | None = None
