@@ -216,3 +216,22 @@ def test_a_value_is_made_once_and_again_after_an_error() -> None:
     with pytest.raises(OSError, match="no"):
         once.get(make)
     assert [once.get(make), once.get(make)] == [7, 7] and len(calls) == 2
+
+
+@pytest.mark.slow
+def test_a_system_that_weighs_views_tells_the_weights(tmp_path: Any) -> None:
+    from modalhash.service.page.inspecting import meanings_of
+    from modalhash.service.page.routes_inside import _item
+
+    data = coloured_pictures()
+    hasher = mh.BSTH(n_bits=16, random_state=0).fit(data.part("train"), data.part_labels("train"))
+    made = hasher.encode(data.part("database"))
+    show = Show(data.titles or [], data.pictures or [])
+    moment = Moment(Collection(hasher, Index.build(made), data.features, show), 0)
+    asked = Asked(words="fruit", picture=picture("red"))
+    weights = answer(moment, asked, 3).query.weights
+    assert [name for name, _ in weights] == list(hasher.widths_)
+    assert sum(weight for _, weight in weights) == pytest.approx(1)
+    told = _item(moment, meanings_of(moment, {}), 5)
+    assert sum(weight for _, weight in told["weights"]) == pytest.approx(1) and len(told["near"]) == 12
+    assert answer(moment, Asked(words="fruit"), 3).query.weights == []
