@@ -24,6 +24,7 @@ def serve(
 ) -> None:
     """Serve a collection over HTTP, with a page to look at, until Ctrl-C or SIGTERM.
 
+    The page shows the plots of a report in the folder `report` of the collection.
     Example: modalhash serve demo --port 8000
     """
     run, settings_of = service()
@@ -40,6 +41,7 @@ def serve(
         port=port,
         key_file=key_file,
         recommender=recommender,
+        report=plots if (plots := Path(collection) / "report").is_dir() else None,
         audit_file=audit_file,
         snapshots=snapshots,
     )
