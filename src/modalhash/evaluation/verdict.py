@@ -1,0 +1,165 @@
+"""The verdict of a comparison: rules that turn rows into `train`, `do not train` or `not settled`, and a sentence.
+
+A contest is a direction and a budget of bytes an item, once with codes alone and once with floats kept for rescoring.
+In each, the best learned row and the best row without training are chosen on validation queries among those that fit
+the budget, and their difference is measured on the test queries, with a paired bootstrap interval over queries:
+
+- `do not train` if the upper bound stays below the margin: training gains less than that, or loses;
+- `train` if the lower bound is above 0;
+- `not settled` otherwise.
+
+With floats kept the budget is the bytes of the code and of the float, and the floats themselves compete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modalhash.evaluation.bootstrap import Interval, paired_bootstrap
+from modalhash.evaluation.comparison_rows import Row
+
+Answer = Literal["train", "do not train", "not settled"]
+MARGIN = 0.01  # of the measure: less is not worth a training
+HEADS = {"train": "Train.", "do not train": "Do not train.", "not settled": "Not settled."}
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Who meets whom at a budget, and how it ends.
+
+    bytes: of a code; kept: bytes of the floats that are kept besides, 0 for codes alone; learned, free: the chosen
+    rows, None where nothing fits; flat: the float32 row of the direction; difference: learned - free on the queries.
+    """
+
+    direction: str
+    measure: str
+    bytes: float
+    kept: float
+    learned: Row | None
+    free: Row | None
+    flat: Row | None
+    difference: Interval | None
+    answer: Answer
+
+    def keeps(self, row: Row | None) -> float | None:
+        """The share of the floats' figure that a row reaches."""
+        if row is None or self.flat is None or not self.flat.mean[self.measure] > 0:
+            return None
+        return row.mean[self.measure] / self.flat.mean[self.measure]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contest as JSON values."""
+        told: dict[str, Any] = {"direction": self.direction, "measure": self.measure, "bytes": self.bytes}
+        told |= {"floats_kept": self.kept > 0, "total_bytes": self.bytes + self.kept, "answer": self.answer}
+        for name, row in (("learned", self.learned), ("free", self.free), ("float", self.flat)):
+            told[name] = None if row is None else side(row, self.measure, self.keeps(row))
+        between = self.difference
+        told["difference"] = None if between is None else [round(v, 6) for v in (between.mean, between.low, between.high)]
+        return told
+
+
+def side(row: Row, measure: str, keeps: float | None) -> dict[str, Any]:
+    """One side of a contest as JSON values."""
+    share = None if keeps is None else round(keeps, 6)
+    told = {"system": row.system, "bits": row.bits, "rescored": row.rescored, "total_bytes": row.total_bytes}
+    return told | {"value": round(row.mean[measure], 6), "keeps": share}
+
+
+def contests(rows: Sequence[Row], measure: str, bits: Sequence[int], margin: float = MARGIN) -> list[Contest]:
+    """Every direction and budget: the given lengths, and one bit a dimension where a float space exists."""
+    found = []
+    able = [row for row in rows if not row.refused and measure in row.mean and row.validation.get(measure) is not None]
+    for direction in dict.fromkeys(row.direction for row in rows):
+        own = [row for row in able if row.direction == direction]
+        flat = next((row for row in own if row.family == "float"), None)
+        budgets = sorted({-(-n // 8) for n in bits} | {s.bytes for s in own if s.bits is None and s.system == "sign"})
+        kinds = [0.0] if flat is None or flat.bytes is None else [0.0, flat.bytes]
+        for kept in kinds:
+            found += [contest(own, measure, budget, kept, margin) for budget in budgets if budget is not None]
+    return found
+
+
+def contest(rows: Sequence[Row], measure: str, budget: float, kept: float, margin: float) -> Contest:
+    """The best of both sides by validation among the rows that fit the budget, and their difference on the queries."""
+    direction = rows[0].direction
+    flat = next((row for row in rows if row.family == "float"), None)
+    fitting = [row for row in rows if fits(row, budget, kept)]
+    learned = best([row for row in fitting if row.family == "learned"], measure)
+    free = best([row for row in fitting if row.family != "learned"], measure)
+    between: Interval | None = None
+    if learned is not None and free is not None:
+        between = paired_bootstrap(learned.queries[measure], free.queries[measure])
+    answer = answer_of(between, learned is not None, free is not None, margin)
+    return Contest(direction, measure, budget, kept, learned, free, flat, between, answer)
+
+
+def fits(row: Row, budget: float, kept: float) -> bool:
+    """Whether a row stays within the bytes of a code, or of a code and a float."""
+    assert row.bytes is not None and row.total_bytes is not None
+    return row.total_bytes <= budget + kept if kept else not row.rescored and row.bytes <= budget
+
+
+def best(rows: Sequence[Row], measure: str) -> Row | None:
+    """The row with the best mean over validation queries; the first of equals; None of none."""
+    return max(rows, key=lambda row: row.validation[measure], default=None)
+
+
+def answer_of(between: Interval | None, learned: bool, free: bool, margin: float) -> Answer:
+    """The rules: see the module."""
+    if between is None:
+        return "train" if learned and not free else "do not train" if free and not learned else "not settled"
+    if between.high < margin:
+        return "do not train"
+    return "train" if between.low > 0 else "not settled"
+
+
+def sentence(found: Sequence[Contest], leaks: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The verdict in words: a head, then a clause for each direction, kind of memory and answer."""
+    if not found:
+        return "Not settled. Nothing was compared."
+    answers = list(dict.fromkeys(one.answer for one in found))
+    head = HEADS[answers[0]] if len(answers) == 1 else "It depends."
+    groups: dict[tuple[str, bool, Answer], list[Contest]] = {}
+    for one in found:
+        groups.setdefault((one.direction, one.kept > 0, one.answer), []).append(one)
+    parts = [head, *(clause(members) for members in groups.values())]
+    if leaks:
+        parts.append(f"The data leaks, so the figures may be too good: {'; '.join(leak['message'] for leak in leaks)}.")
+    return " ".join(parts)
+
+
+def clause(members: Sequence[Contest]) -> str:
+    """Contests of one direction, kind of memory and answer; figures are those of the largest budget."""
+    last = members[-1]
+    sizes = " and ".join(f"{one.bytes:g}" for one in members)
+    where = f"{last.direction}, {sizes} bytes an item"
+    where += f" and {last.kept:g} of floats" if last.kept else " and no floats kept"
+    return f"{where}: {outcome(last)}."
+
+
+def outcome(one: Contest) -> str:
+    """How a contest ends, with its figures."""
+    if one.learned is None and one.free is None:
+        return "not settled: nothing fits"
+    if one.learned is None or one.free is None:
+        only = one.free if one.learned is None else one.learned
+        assert only is not None
+        verb = "do not train: nothing learned fits" if one.learned is None else f"train {only.title}: nothing else fits"
+        return f"{verb} ({told(one, only)})"
+    assert one.difference is not None
+    gap = f"{one.difference.mean:+.3f} [{one.difference.low:+.3f}, {one.difference.high:+.3f}]"
+    if one.answer == "train":
+        return f"train {told(one, one.learned)}; {gap} over {told(one, one.free)}"
+    verb = "do not train" if one.answer == "do not train" else "not settled between"
+    if one.answer == "do not train":
+        return f"{verb}: {told(one, one.free)}; {told(one, one.learned)} differs by {gap}"
+    return f"{verb} {told(one, one.learned)} and {told(one, one.free)}: {gap}"
+
+
+def told(one: Contest, row: Row) -> str:
+    """A row with its figure and what it keeps of the floats."""
+    share = one.keeps(row)
+    kept = f", {100 * share:.0f} % of float32" if share is not None and row.family != "float" else ""
+    return f"{row.title} ({one.measure} {row.mean[one.measure]:.3f}{kept})"
