@@ -17,24 +17,29 @@ if TYPE_CHECKING:
 
 WAYS = ">"  # between the views of a direction
 ALL = "all"
+BUDGET = 600.0  # seconds
 
 
 def compare(
     data: Data,
     bits: Annotated[str, typer.Option(help="Code lengths, separated by commas.")] = "32,64",
     systems: Annotated[
-        str | None, typer.Option(help="Learned and training-free contenders, separated by commas; by default all that suit.")
+        str | None,
+        typer.Option(help="Contenders, learned and training-free, separated by commas; default: all that suit."),
     ] = None,
     ways: Annotated[
         str | None, typer.Option("--ways", metavar="A>B,…", help="Who queries whom: image>text,text>text,all>all.")
     ] = None,
-    measure: Annotated[
-        str | None, typer.Option(help="What the verdict is about: AP, nDCG@10, P@10, neighbours@10 …")
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="measure=neighbours@10, shared=image,text, centre=True, k, shortlist, queries, margin, budget (seconds); "
+            "of a file of embeddings: labels, views, split … (columns); may be repeated.",
+        ),
     ] = None,
-    shared: Annotated[str | None, typer.Option(help="Views that share one float space, separated by commas.")] = None,
-    centre: Annotated[bool, typer.Option("--centre", help="Subtract each view's training mean first.")] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds for whatever hangs on chance.")] = 3,
-    budget: Annotated[float, typer.Option(min=0, help="Seconds after which what is left is cut.")] = 600.0,
     out: Annotated[Path | None, typer.Option(help="Folder that keeps every run, so that it can go on later.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -43,27 +48,35 @@ def compare(
     The answer is a sentence that follows from the table, and may be: do not train.
     Example: modalhash compare --data emoji --bits 32,64 --out compared
     """
-    from modalhash.cli import _numbers
+    from modalhash.cli import _numbers, _settings
+    from modalhash.datasets import load_dataset
     from modalhash.evaluation.compare import Setting
     from modalhash.evaluation.compare import compare as run_compare
 
-    setting = Setting(
-        directions=None if ways is None else [direction(text) for text in names(ways)],
-        measure=measure,
-        shared=names(shared),
-        centre=centre,
-    )
+    given = _settings(settings or [])
+    budget = given.pop("budget", BUDGET)
+    own = {name: given.pop(name) for name in list(given) if name in Setting.__dataclass_fields__}
+    if "shared" in own:
+        own["shared"] = listed(own["shared"])
+    if ways is not None:
+        own["directions"] = [direction(text) for text in names(ways)]
+    reader = {name: listed(value) if name in ("views", "labels") else value for name, value in given.items()}
     found = run_compare(
-        data,
+        load_dataset(data, **reader),
         _numbers("--bits", bits),
         None if systems is None else names(systems),
         seeds=seeds,
         budget=budget,
         out=out,
-        say=(lambda text: None) if as_json else lambda text: print_progress(text),
-        setting=setting,
+        say=(lambda text: None) if as_json else print_progress,
+        setting=Setting(**own),
     )
     say(found.as_dict(), as_json, lambda: comparison_text(found))
+
+
+def listed(value: Any) -> list[str]:
+    """Names from a text with commas, or from the tuple that [a, b] was read as."""
+    return list(value) if isinstance(value, tuple) else names(str(value))
 
 
 def names(text: str | None) -> list[str]:

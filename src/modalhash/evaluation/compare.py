@@ -35,7 +35,8 @@ from modalhash.hasher import check_integer, check_real
 from modalhash.views import missing
 
 FILE = "comparison.json"
-MOST = 1000  # queries, and validation queries; more are drawn from
+MOST = 1000  # queries; more are drawn from
+VALIDATE = 500  # validation queries
 HELD = 0.1  # of the training items that validate where the data names none
 
 
@@ -132,9 +133,7 @@ def compare(
     return compared
 
 
-def judged(
-    rows: list[Row], measure: str, bits: Sequence[int], how: Setting, facts: dict[str, Any]
-) -> Comparison:
+def judged(rows: list[Row], measure: str, bits: Sequence[int], how: Setting, facts: dict[str, Any]) -> Comparison:
     """The comparison with its verdict."""
     found = contests(rows, measure, bits, how.margin)
     facts = facts | {"measure": measure, "margin": how.margin, "k": how.k, "shortlist": how.shortlist}
@@ -153,10 +152,10 @@ def prepared(data: Dataset, how: Setting) -> tuple[Dataset, list[str]]:
         held = rng.permutation(split["train"])[: max(1, round(HELD * len(split["train"])))]
         split["validation"], split["train"] = np.sort(held), np.setdiff1d(split["train"], held)
         notes.append(f"the data names no validation items: {len(held)} training items validate and do not train")
-    for part in ("query", "validation"):
-        if len(split[part]) > how.queries:
-            notes.append(f"{how.queries} of {len(split[part])} {part} items are drawn to query")
-            split[part] = np.sort(rng.permutation(split[part])[: how.queries])
+    for part, most in (("query", how.queries), ("validation", min(how.queries, VALIDATE))):
+        if len(split[part]) > most:
+            notes.append(f"{most} of {len(split[part])} {part} items are drawn to query")
+            split[part] = np.sort(rng.permutation(split[part])[:most])
     changed = replace(data, split=split) if notes else data
     if how.centre:
         notes.append("each view's training mean is subtracted")
@@ -225,8 +224,6 @@ def facts_of(
         "seeds": plan.seeds,
         "systems": list(plan.systems),
         "notes": notes,
-        "cut": {"order": plan.cut_order, "cells": [name for name in table["cut"]["cells"]]},
+        "cut": {"order": plan.cut_order, "cells": list(table["cut"]["cells"])},
         "versions": versions(),
     }
-
-

@@ -205,5 +205,3 @@ def summary(found: Measures) -> dict[str, Any]:
             if name.split("@")[0] in ("AP", "nDCG", "P", "neighbours")
         },
     }
-
-

@@ -69,9 +69,7 @@ def rows_of(cells: Iterable[Mapping[str, Any]]) -> list[Row]:
     return [row for key, parts in groups.items() for row in rows_of_group(key, parts)]
 
 
-def rows_of_group(
-    key: tuple[str, str, int], parts: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> list[Row]:
+def rows_of_group(key: tuple[str, str, int], parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Row]:
     """The row by codes, and the one with rescoring where there is one; one row with the reason where all refuse."""
     direction, system, bits = key
     about: dict[str, Any] = {"direction": direction, "system": system, "family": family_of(system)}

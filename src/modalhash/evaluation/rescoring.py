@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import process_time
 from typing import Any
 
@@ -14,13 +14,13 @@ from modalhash.codes import BinaryCodes
 from modalhash.evaluation.spaces import F32
 from modalhash.evaluation.vectors import NEAR, SCORES, Neighbours, pair_similarities
 from modalhash.metrics import SharedLabels
-from modalhash.metrics.counts import TieCounts, places_before_cut
+from modalhash.metrics.counts import TieCounts, places_before_cut, tie_counts
 from modalhash.metrics.gains import gain_of
 from modalhash.metrics.pairs import counted
-from modalhash.metrics.ranks import ranked_counts
 from modalhash.metrics.retrieval import measures_of
 from modalhash.views import F64, blocks
 
+STEPS = 4096  # groups that float distances beyond the shortlist are counted in
 Measures = dict[str, F64]  # name -> a value a query, NaN where nothing is relevant
 
 
@@ -51,7 +51,8 @@ class Asked:
 class Ranking:
     """An index with its queries, the first items of every query, and their order by floats.
 
-    places, near: (queries, shortlist) by codes, with their distances; again: the same places by floats, None without.
+    places, near: (queries, shortlist) by codes, with their distances; ranks: of the same places by floats, None
+    without.
     seconds: CPU time of the search, and of the search with rescoring.
     """
 
@@ -59,32 +60,43 @@ class Ranking:
     queries: Any
     places: NDArray[np.int64]
     near: NDArray[Any]
-    again: NDArray[np.int64] | None
+    ranks: NDArray[np.intp] | None
     seconds: tuple[float, float]
+
+    def again(self) -> NDArray[np.int64]:
+        """The places in the order of the floats."""
+        assert self.ranks is not None
+        found = np.empty_like(self.places)
+        np.put_along_axis(found, self.ranks, self.places, axis=1)
+        return found
 
 
 def rank(index: Any, queries: Any, asked: Asked, *, rescore: bool = True) -> Ranking:
     """Search the shortlist and order it by floats, where there are any; equal floats keep the order of the codes."""
     size = min(asked.shortlist, len(index))
+    if index.codes is not None:
+        index.search(queries, size)  # what is done for the first time compiles or lays out memory
     started = process_time()
     hits = index.search(queries, size)
     searched = process_time() - started
-    again = None
+    ranks = None
     if rescore and asked.floats is not None:
         similar = pair_similarities(asked.floats.queries, asked.floats.items, hits.ids)
-        again = np.take_along_axis(hits.ids, np.argsort(-similar, axis=1, kind="stable"), axis=1)
-    return Ranking(index, queries, hits.ids, hits.distances, again, (searched, process_time() - started))
+        order = np.argsort(-similar, axis=1, kind="stable")
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.arange(size)[None], axis=1)
+    return Ranking(index, queries, hits.ids, hits.distances, ranks, (searched, process_time() - started))
 
 
 def measures(ranking: Ranking, asked: Asked) -> tuple[Measures, Measures | None]:
     """Measures a query of the ranking by codes, and of the rescored one (None without floats)."""
     plain: Measures = {}
-    again: Measures | None = None if ranking.again is None else {}
+    again: Measures | None = None if ranking.ranks is None else {}
     if asked.floats is not None:
         name = f"neighbours@{asked.floats.neighbours.k}"
         plain[name] = found_neighbours(ranking, asked.floats)
-        if again is not None and ranking.again is not None:
-            again[name] = found_among(ranking.again, asked.floats)
+        if again is not None:
+            again[name] = found_among(ranking.again(), asked.floats)
     if asked.labels is not None:
         by_code, by_float = label_measures(ranking, asked.labels, (asked.cut,))
         plain |= by_code
@@ -144,9 +156,7 @@ def joined(parts: Sequence[Measures]) -> Measures:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def both_counts(
-    ranking: Ranking, labels: SharedLabels, gains: F64
-) -> Iterator[tuple[TieCounts, TieCounts | None]]:
+def both_counts(ranking: Ranking, labels: SharedLabels, gains: F64) -> Iterator[tuple[TieCounts, TieCounts | None]]:
     """Counts by codes and by codes with a rescored shortlist, some queries at a time."""
     if not isinstance(ranking.index.codes, BinaryCodes):
         yield from counts_of_floats(ranking, labels, gains)
@@ -155,22 +165,56 @@ def both_counts(
     for counts, _ in counted(ranking.index, ranking.queries, labels, gains, False):
         rows = slice(start, start + len(counts.items))
         start = rows.stop
-        yield counts, None if ranking.again is None else moved_up(counts, ranking, labels, gains, rows)
+        if ranking.ranks is None:
+            yield counts, None
+            continue
+        levels = pair_levels(labels, rows, ranking.places[rows])
+        yield counts, lifted(counts, ranking.near[rows], levels, ranking.ranks[rows], gains)
 
 
-def moved_up(counts: TieCounts, ranking: Ranking, labels: SharedLabels, gains: F64, rows: slice) -> TieCounts:
-    """Counts by Hamming distance, with the shortlist taken out of its groups and put first, an item a group."""
-    assert ranking.again is not None
-    left = counts.items.copy(), counts.hits.copy(), counts.gained.copy()
-    levels = pair_levels(labels, rows, ranking.places[rows])
+def counts_of_floats(
+    ranking: Ranking, labels: SharedLabels, gains: F64
+) -> Iterator[tuple[TieCounts, TieCounts | None]]:
+    """The same for distances that are floats: the shortlist as it is ordered, all else in STEPS groups by distance."""
+    for rows in blocks(len(ranking.places), max(1, SCORES // len(ranking.index))):
+        distances, levels = ranking.index.distances(ranking.queries[rows]), labels.rows_graded(rows)
+        places = ranking.places[rows]
+        groups = steps_of(distances)
+        counts = tie_counts(groups, levels, STEPS, gains)
+        own = np.take_along_axis(groups, places, axis=1), np.take_along_axis(levels, places, axis=1)
+        near = np.take_along_axis(distances, places, axis=1)
+        apart = np.zeros(near.shape, dtype=np.intp)
+        apart[:, 1:] = np.cumsum(near[:, 1:] != near[:, :-1], axis=1)
+        apart[near >= near[:, -1:]] = -1  # items that tie with the last one may lie outside the shortlist
+        again = None if ranking.ranks is None else lifted(counts, *own, ranking.ranks[rows], gains)
+        yield lifted(counts, *own, apart, gains), again
+
+
+def steps_of(distances: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+    """Distances as numbers of steps of equal width, from the smallest of a row to its largest."""
+    low = distances.min(axis=1, keepdims=True)
+    span = distances.max(axis=1, keepdims=True) - low
+    steps = (distances - low) * (STEPS / np.where(span > 0, span, 1.0)).astype(np.float32)
+    return np.minimum(steps.astype(np.intp), STEPS - 1)
+
+
+def lifted(
+    counts: TieCounts, groups: NDArray[Any], levels: NDArray[np.intp], ranks: NDArray[np.intp], gains: F64
+) -> TieCounts:
+    """Counts with some items taken out of their groups and put before all others.
+
+    groups, levels, ranks: (queries, k) of these items: where they are, how relevant, and the group in front that they
+    join; an item of rank -1 stays where it is.
+    """
     owners = np.broadcast_to(np.arange(len(levels))[:, None], levels.shape)
-    groups = ranking.near[rows]
-    for values, taken in zip(left, (np.ones(levels.shape), levels > 0, gains[levels]), strict=True):
-        np.subtract.at(values, (owners, groups), taken)
-    first = pair_levels(labels, rows, ranking.again[rows])
-    heads = np.ones(first.shape), (first > 0).astype(np.float64), gains[first]
-    items, hits, gained = (np.hstack([head, rest]) for head, rest in zip(heads, left, strict=True))
-    return replace(counts, items=items, hits=hits, gained=gained)
+    taken = (ranks >= 0).astype(np.float64)
+    found = []
+    for rest, one in ((counts.items, 1.0), (counts.hits, levels > 0), (counts.gained, gains[levels])):
+        left, head = rest.copy(), np.zeros(levels.shape)
+        np.subtract.at(left, (owners, groups), taken * one)
+        np.add.at(head, (owners, np.maximum(ranks, 0)), taken * one)
+        found.append(np.hstack([head, left]))
+    return TieCounts(*found, counts.levels)
 
 
 def pair_levels(labels: SharedLabels, rows: slice, places: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -179,20 +223,3 @@ def pair_levels(labels: SharedLabels, rows: slice, places: NDArray[np.int64]) ->
     if np.ndim(asked) == 1:
         return np.asarray(asked[:, None] == given[places], dtype=np.intp)
     return np.asarray(np.einsum("qc,qkc->qk", asked, given[places]), dtype=np.intp)
-
-
-def counts_of_floats(
-    ranking: Ranking, labels: SharedLabels, gains: F64
-) -> Iterator[tuple[TieCounts, TieCounts | None]]:
-    """The same for distances that are floats: rows are sorted, once by codes and once with the shortlist first."""
-    for rows in blocks(len(ranking.places), max(1, SCORES // len(ranking.index))):
-        distances, levels = ranking.index.distances(ranking.queries[rows]), labels.rows_graded(rows)
-        plain = ranked_counts(distances, levels, gains, by_position=False)
-        if ranking.again is None:
-            yield plain, None
-            continue
-        size = ranking.again.shape[1]
-        distances = distances - distances.min(axis=1, keepdims=True)
-        np.put_along_axis(distances, ranking.again[rows], np.arange(-size, 0, dtype=np.float32)[None], axis=1)
-        yield plain, ranked_counts(distances, levels, gains, by_position=False)
-

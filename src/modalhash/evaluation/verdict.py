@@ -56,7 +56,9 @@ class Contest:
         for name, row in (("learned", self.learned), ("free", self.free), ("float", self.flat)):
             told[name] = None if row is None else side(row, self.measure, self.keeps(row))
         between = self.difference
-        told["difference"] = None if between is None else [round(v, 6) for v in (between.mean, between.low, between.high)]
+        told["difference"] = (
+            None if between is None else [round(v, 6) for v in (between.mean, between.low, between.high)]
+        )
         return told
 
 
@@ -133,9 +135,10 @@ def sentence(found: Sequence[Contest], leaks: Sequence[Mapping[str, Any]] = ()) 
 def clause(members: Sequence[Contest]) -> str:
     """Contests of one direction, kind of memory and answer; figures are those of the largest budget."""
     last = members[-1]
-    sizes = " and ".join(f"{one.bytes:g}" for one in members)
+    *few, most = [f"{one.bytes:g}" for one in members]
+    sizes = f"{', '.join(few)} and {most}" if few else most
     where = f"{last.direction}, {sizes} bytes an item"
-    where += f" and {last.kept:g} of floats" if last.kept else " and no floats kept"
+    where += f" beside the float of {last.kept:g}" if last.kept else ", no floats kept"
     return f"{where}: {outcome(last)}."
 
 
