@@ -25,7 +25,7 @@ def compare(
     bits: Annotated[str, typer.Option(help="Code lengths, separated by commas.")] = "32,64",
     systems: Annotated[
         str | None,
-        typer.Option(help="Contenders, learned and training-free, separated by commas; default: all that suit."),
+        typer.Option(help="Contenders, separated by commas; by default all that suit the data."),
     ] = None,
     ways: Annotated[
         str | None, typer.Option("--ways", metavar="A>B,…", help="Who queries whom: image>text,text>text,all>all.")
@@ -35,7 +35,7 @@ def compare(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="measure=neighbours@10, shared=image,text, centre=True, k, shortlist, queries, margin, budget (seconds); "
+            help="measure=neighbours@10, shared=image,text, centre=True, k, shortlist, queries, margin, budget; "
             "of a file of embeddings: labels, views, split … (columns); may be repeated.",
         ),
     ] = None,

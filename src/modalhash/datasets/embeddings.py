@@ -1,4 +1,4 @@
-"""Embeddings of any encoder as a data set: `.npy`, Parquet or Arrow, any number of views, labels where there are any."""
+"""Embeddings of any encoder as a data set: `.npy`, Parquet or Arrow, any number of views, with or without labels."""
 
 from __future__ import annotations
 
@@ -155,9 +155,8 @@ def _from_table(
         for (use, column), known in zip(named.items(), (IDS, TITLES, SPLIT), strict=True)
     }
     taken = {*label_columns, *(name for names in single.values() for name in names)}
-    chosen = _names(views) or [
-        n for n in table.column_names if n not in taken and _is_list_of_numbers(table.schema.field(n))
-    ]
+    free = [name for name in table.column_names if name not in taken]
+    chosen = _names(views) or [name for name in free if _is_list_of_numbers(table.column(name))]
     for name in (*chosen, *taken):
         if name not in table.column_names:
             raise ValueError(f"has no column {name!r}; its columns: {', '.join(table.column_names)}")
@@ -229,9 +228,8 @@ def _labels(names: Sequence[str], table: Any) -> dict[str, Any]:
     if isinstance(known[0], list):
         return _several(names[0], values)
     if not all(isinstance(value, int | str) for value in known):
-        raise TypeError(
-            f"column {names[0]!r}: expected integers, texts or lists of them, got {table.column(names[0]).type}"
-        )
+        kind = table.column(names[0]).type
+        raise TypeError(f"column {names[0]!r}: expected integers, texts or lists of them, got {kind}")
     if isinstance(known[0], bool):
         return {"labels": np.array(values, dtype=np.float64)[:, None], "label_names": [names[0]]}
     label_names, classes = np.unique(np.array(known), return_inverse=True)
@@ -245,11 +243,10 @@ def _labels(names: Sequence[str], table: Any) -> dict[str, Any]:
 
 def _several(name: str, values: Sequence[Any]) -> dict[str, Any]:
     """0/1 labels from lists; null: not labelled."""
-    told = sorted(
-        {label for row in values if row is not None for label in row}, key=lambda label: (str(type(label)), label)
-    )
-    if not told or any(not isinstance(label, int | str) for label in told):
-        raise TypeError(f"column {name!r}: expected lists of integers or texts, got {told[:3]}")
+    distinct = {label for row in values if row is not None for label in row}
+    if not distinct or any(not isinstance(label, int | str) for label in distinct):
+        raise TypeError(f"column {name!r}: expected lists of integers or texts, got {list(distinct)[:3]}")
+    told = sorted(distinct)
     place = {label: i for i, label in enumerate(told)}
     matrix = np.zeros((len(values), len(told)), dtype=np.float32)
     for i, row in enumerate(values):

@@ -22,7 +22,7 @@ RULES = ("validation", "query")  # parts that query, in the order in which they 
 
 @dataclass(frozen=True)
 class Contender:
-    """A training-free contender: its family, whether it has a length of its own, takes a budget, and hangs on chance."""
+    """A training-free contender: its family; whether it has a length of its own, takes a budget, hangs on chance."""
 
     name: str
     family: Family

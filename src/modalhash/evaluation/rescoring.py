@@ -195,7 +195,7 @@ def steps_of(distances: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
     low = distances.min(axis=1, keepdims=True)
     span = distances.max(axis=1, keepdims=True) - low
     steps = (distances - low) * (STEPS / np.where(span > 0, span, 1.0)).astype(np.float32)
-    return np.minimum(steps.astype(np.intp), STEPS - 1)
+    return np.asarray(np.minimum(steps.astype(np.intp), STEPS - 1))
 
 
 def lifted(
@@ -208,13 +208,14 @@ def lifted(
     """
     owners = np.broadcast_to(np.arange(len(levels))[:, None], levels.shape)
     taken = (ranks >= 0).astype(np.float64)
-    found = []
+    found: list[F64] = []
     for rest, one in ((counts.items, 1.0), (counts.hits, levels > 0), (counts.gained, gains[levels])):
         left, head = rest.copy(), np.zeros(levels.shape)
         np.subtract.at(left, (owners, groups), taken * one)
         np.add.at(head, (owners, np.maximum(ranks, 0)), taken * one)
         found.append(np.hstack([head, left]))
-    return TieCounts(*found, counts.levels)
+    items, hits, gained = found
+    return TieCounts(items, hits, gained, counts.levels)
 
 
 def pair_levels(labels: SharedLabels, rows: slice, places: NDArray[np.int64]) -> NDArray[np.intp]:

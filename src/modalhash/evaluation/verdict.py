@@ -56,9 +56,8 @@ class Contest:
         for name, row in (("learned", self.learned), ("free", self.free), ("float", self.flat)):
             told[name] = None if row is None else side(row, self.measure, self.keeps(row))
         between = self.difference
-        told["difference"] = (
-            None if between is None else [round(v, 6) for v in (between.mean, between.low, between.high)]
-        )
+        bounds = () if between is None else (between.mean, between.low, between.high)
+        told["difference"] = [round(value, 6) for value in bounds] or None
         return told
 
 
@@ -76,10 +75,11 @@ def contests(rows: Sequence[Row], measure: str, bits: Sequence[int], margin: flo
     for direction in dict.fromkeys(row.direction for row in rows):
         own = [row for row in able if row.direction == direction]
         flat = next((row for row in own if row.family == "float"), None)
-        budgets = sorted({-(-n // 8) for n in bits} | {s.bytes for s in own if s.bits is None and s.system == "sign"})
+        budgets = {float(-(-n // 8)) for n in bits}
+        budgets |= {row.bytes for row in own if row.bits is None and row.system == "sign" and row.bytes is not None}
         kinds = [0.0] if flat is None or flat.bytes is None else [0.0, flat.bytes]
         for kept in kinds:
-            found += [contest(own, measure, budget, kept, margin) for budget in budgets if budget is not None]
+            found += [contest(own, measure, budget, kept, margin) for budget in sorted(budgets)]
     return found
 
 
