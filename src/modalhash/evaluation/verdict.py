@@ -30,7 +30,8 @@ class Contest:
     """Who meets whom at a budget, and how it ends.
 
     bytes: of a code; kept: bytes of the floats that are kept besides, 0 for codes alone; learned, free: the chosen
-    rows, None where nothing fits; flat: the float32 row of the direction; difference: learned - free on the queries.
+    rows, None where nothing fits; short: the best training-free code with rescoring; flat: the float32 row of the
+    direction; difference: learned - free on the queries.
     """
 
     direction: str
@@ -39,6 +40,7 @@ class Contest:
     kept: float
     learned: Row | None
     free: Row | None
+    short: Row | None
     flat: Row | None
     difference: Interval | None
     answer: Answer
@@ -53,7 +55,8 @@ class Contest:
         """The contest as JSON values."""
         told: dict[str, Any] = {"direction": self.direction, "measure": self.measure, "bytes": self.bytes}
         told |= {"floats_kept": self.kept > 0, "total_bytes": self.bytes + self.kept, "answer": self.answer}
-        for name, row in (("learned", self.learned), ("free", self.free), ("float", self.flat)):
+        sides = {"learned": self.learned, "free": self.free, "rescored": self.short, "float": self.flat}
+        for name, row in sides.items():
             told[name] = None if row is None else side(row, self.measure, self.keeps(row))
         between = self.difference
         bounds = () if between is None else (between.mean, between.low, between.high)
@@ -94,7 +97,8 @@ def contest(rows: Sequence[Row], measure: str, budget: float, kept: float, margi
     if learned is not None and free is not None:
         between = paired_bootstrap(learned.queries[measure], free.queries[measure])
     answer = answer_of(between, learned is not None, free is not None, margin)
-    return Contest(direction, measure, budget, kept, learned, free, flat, between, answer)
+    short = best([row for row in fitting if row.family == "training-free" and row.rescored], measure)
+    return Contest(direction, measure, budget, kept, learned, free, short, flat, between, answer)
 
 
 def fits(row: Row, budget: float, kept: float) -> bool:
@@ -144,25 +148,29 @@ def clause(members: Sequence[Contest]) -> str:
 
 def outcome(one: Contest) -> str:
     """How a contest ends, with its figures."""
-    if one.learned is None and one.free is None:
-        return "not settled: nothing fits"
-    if one.learned is None or one.free is None:
-        only = one.free if one.learned is None else one.learned
-        assert only is not None
-        verb = "do not train: nothing learned fits" if one.learned is None else f"train {only.title}: nothing else fits"
-        return f"{verb} ({told(one, only)})"
+    if one.free is None:
+        return f"train {told(one, one.learned)}: nothing else fits" if one.learned else "not settled: nothing fits"
+    if one.learned is None:
+        return f"do not train: {instead(one, one.free)}; nothing learned fits"
     assert one.difference is not None
     gap = f"{one.difference.mean:+.3f} [{one.difference.low:+.3f}, {one.difference.high:+.3f}]"
     if one.answer == "train":
         return f"train {told(one, one.learned)}; {gap} over {told(one, one.free)}"
-    verb = "do not train" if one.answer == "do not train" else "not settled between"
-    if one.answer == "do not train":
-        return f"{verb}: {told(one, one.free)}; {told(one, one.learned)} differs by {gap}"
-    return f"{verb} {told(one, one.learned)} and {told(one, one.free)}: {gap}"
+    if one.answer == "not settled":
+        return f"not settled between {told(one, one.learned)} and {told(one, one.free)}: {gap}"
+    return f"do not train: {instead(one, one.free)}; {told(one, one.learned)} differs by {gap}"
+
+
+def instead(one: Contest, free: Row) -> str:
+    """What does without training; beside the floats also the best code with rescoring."""
+    share = one.keeps(one.short)
+    if free.family != "float" or one.short is None or share is None:
+        return told(one, free)
+    return f"{told(one, free)}, of which {one.short.title} keeps {100 * share:.0f} %"
 
 
 def told(one: Contest, row: Row) -> str:
     """A row with its figure and what it keeps of the floats."""
     share = one.keeps(row)
-    kept = f", {100 * share:.0f} % of float32" if share is not None and row.family != "float" else ""
+    kept = f", keeps {100 * share:.0f} % of float32" if share is not None and row.family != "float" else ""
     return f"{row.title} ({one.measure} {row.mean[one.measure]:.3f}{kept})"
