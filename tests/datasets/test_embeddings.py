@@ -140,4 +140,4 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         ({"views": ["a", "b"]}, "holds one view"),
     ):
         with pytest.raises(ValueError, match=told):
-            read_embeddings(tmp_path / "own.npy", **options)  # type: ignore[arg-type]
+            read_embeddings(tmp_path / "own.npy", **options)

@@ -45,15 +45,15 @@ def test_the_verdict_follows_from_the_rows(across: Comparison) -> None:
         gap = one.learned.mean["AP"] - one.free.mean["AP"]
         assert one.difference.mean == pytest.approx(gap, abs=1e-5)
         rivals = [row for row in across.rows if row.direction == one.direction and row.family == "training-free"]
-        fitting = [row for row in rivals if not row.refused and not row.rescored and row.bytes <= one.bytes]
+        fitting = [row for row in rivals if not row.refused and not row.rescored and (row.bytes or 0) <= one.bytes]
         if not one.kept:
             assert one.free.validation["AP"] == max(row.validation["AP"] for row in fitting)
 
 
 def test_rows_count_bytes_with_and_without_floats(across: Comparison) -> None:
-    width = next(row for row in across.rows if row.family == "float").bytes
+    width = next(row for row in across.rows if row.family == "float").bytes or 0
     for row in (row for row in across.rows if not row.refused):
-        assert row.total_bytes == row.bytes + (width if row.rescored else 0)
+        assert row.total_bytes == (row.bytes or 0) + (width if row.rescored else 0)
         assert row.seeds == (2 if row.family == "learned" or FREE[row.system].chance else 1)
         assert {"AP", "AP@10", "nDCG@10", "P@10", "neighbours@10"} <= set(row.mean)
         assert set(row.seconds) == {"fit", "encode", "search"}
@@ -132,6 +132,9 @@ def test_default_learned_systems_fit_the_data() -> None:
     assert learned_by_default(two, [(("image",), ("text",))]) == ["A2LH", "ACQH"]
     assert learned_by_default(two, [((), ())]) == ["A2LH", "ACQH", "SMHOQA", "UMHOQA"]
     assert learned_by_default(replace(two, labels=None), [((), ())]) == ["UMHOQA"]
+    one = Dataset(name="one", views={"image": two.views["image"]}, labels=two.labels)
+    assert learned_by_default(one, SELF) == ["A2LH", "ACQH"]
+    assert learned_by_default(replace(one, labels=None), SELF) == ["UMHOQA"]
 
 
 @pytest.mark.parametrize(

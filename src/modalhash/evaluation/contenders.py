@@ -55,11 +55,16 @@ def family_of(name: str) -> Family:
 
 
 def learned_by_default(data: Dataset, directions: Sequence[Direction]) -> list[str]:
-    """Learned systems that fit the data and are quick; fused ones only where all views are searched at once."""
+    """Learned systems that fit the data and are quick; fused ones where several views are searched at once.
+
+    UMHOQA also where there is nothing else to learn with.
+    """
     advice = advise(data)
     able = {row["name"] for row in advice["systems"] if row["fits"] == "yes"}
-    fused = any(not sides[0] or not sides[1] for sides in directions) or len(data.views) == 1
+    fused = len(data.views) > 1 and any(not sides[0] or not sides[1] for sides in directions)
     wanted = [name for name in CANDIDATES if name in able and (fused or name not in ("SMHOQA", "UMHOQA"))]
+    if not wanted and "UMHOQA" in able and len(data.views) == 1:
+        return ["UMHOQA"]
     recommended = advice["recommended"]
     if not wanted and recommended is not None and not SYSTEMS[recommended].startswith("baselines."):
         wanted = [recommended]
