@@ -4,8 +4,8 @@ A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table --
 benchmarks/results/NAME/*.json and from nothing else (other tables: from the files that speed_tables.py,
 curve_tables.py, recommend_tables.py and compare_tables.py name).  NAME/SYSTEM keeps the rows of one system, its
 variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results is "Not run
-yet.".  With --check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another protocol or
-other data than its neighbours (exit code 2).
+yet.".  With --check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another
+protocol or other data than its neighbours (exit code 2).
 """
 
 from __future__ import annotations
