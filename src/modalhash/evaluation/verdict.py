@@ -172,5 +172,7 @@ def instead(one: Contest, free: Row) -> str:
 def told(one: Contest, row: Row) -> str:
     """A row with its figure and what it keeps of the floats."""
     share = one.keeps(row)
-    kept = f", keeps {100 * share:.0f} % of float32" if share is not None and row.family != "float" else ""
-    return f"{row.title} ({one.measure} {row.mean[one.measure]:.3f}{kept})"
+    figures = f"{one.measure} {row.mean[one.measure]:.3f}"
+    if share is None or row.family == "float":
+        return f"{row.title} ({figures})"
+    return f"{row.title} ({figures}, {'keeps ' * (share <= 1)}{100 * share:.0f} % of float32)"
