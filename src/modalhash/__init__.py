@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from modalhash.crossmodal.hmah import HMAH as HMAH
     from modalhash.crossmodal.rdcmh import RDCMH as RDCMH
     from modalhash.datasets import load_dataset as load_dataset
+    from modalhash.evaluation.compare import Comparison as Comparison
+    from modalhash.evaluation.compare import compare as compare
     from modalhash.grids import show as show
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
@@ -48,6 +50,7 @@ _NAMES = {
     "CCAITQ": "baselines.cca_itq",
     "CIRH": "crossmodal.cirh",
     "Collection": "collection",
+    "Comparison": "evaluation.compare",
     "DCSH": "crossmodal.dcsh",
     "DSTDH": "social.dstdh",
     "HMAH": "crossmodal.hmah",
@@ -64,6 +67,7 @@ _NAMES = {
     "SignEmbedding": "baselines.sign_embedding",
     "Store": "index",
     "UMHOQA": "composite.umh_oqa",
+    "compare": "evaluation.compare",
     "load": "catalog",
     "load_dataset": "datasets",
     "show": "grids",

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modalhash.cli_compare import compare
 from modalhash.cli_export import export
 from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames, chosen_views, load_hasher
 from modalhash.cli_options import say as _say
@@ -350,6 +351,7 @@ def evaluate(
     _say(facts, as_json, lambda: evaluation_text(facts))
 
 
+app.command()(compare)
 app.command()(recommend)
 app.command()(explain)
 app.command()(export)

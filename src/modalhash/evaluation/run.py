@@ -23,14 +23,13 @@ from modalhash.views import missing
 
 Loader = Callable[..., Dataset]
 KEPT = 3  # fits: nested codes of one seed are cut to one length after the other
-ORDER = "rows, then lengths, then seeds"  # what a budget cuts first: the last rows of the table
 
 
 @dataclass(eq=False)
 class Fitted:
-    """A fit that several cells share, or the reason why the system refuses this data or length."""
+    """A fit that several cells share (`hasher`), or None and the reason why the system refuses this data or length."""
 
-    hasher: Hasher | None
+    hasher: Any
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     warned: tuple[str, ...] = ()
@@ -85,8 +84,7 @@ class Runner:
 
     def measured(self, cell: Cell, data: Dataset, facts: dict[str, Any], fitted: Fitted) -> dict[str, Any]:
         """The record of a cell whose system is fitted."""
-        hasher = fitted.hasher
-        assert hasher is not None
+        hasher: Hasher = fitted.hasher
         if cell.n_bits != cell.fitted_bits:
             assert isinstance(hasher, Nested)
             hasher = hasher.prefix(cell.n_bits)
@@ -125,6 +123,7 @@ def run_table(
     budget_seconds: float | None = None,
     part: tuple[int, int] = (0, 1),
     load: Loader = load_dataset,
+    runner: Runner | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Run the cells of a table that have no file yet, and write beside them what the table is (`table.json`).
@@ -132,9 +131,9 @@ def run_table(
     Cells run row by row, in a row length by length, for a length seed by seed; a cell that has begun is finished.  Once
     `budget_seconds` have passed, the cells that are left are cut: rows, then lengths, then seeds.  What was cut, and
     data that is not here, is said and recorded.  part: (i, of) runs every of-th fit only, from the i-th, so that
-    several processes can share a folder.  Returns the content of `table.json`.
+    several processes can share a folder.  runner: another way to run a cell.  Returns the content of `table.json`.
     """
-    runner = Runner(folder, load)
+    runner = Runner(folder, load) if runner is None else runner
     started = time.perf_counter()
     cut: list[str] = []
     absent: dict[str, str] = {}
@@ -154,8 +153,8 @@ def run_table(
             continue
         say(f"{time.perf_counter() - started:6.1f} s  {cell.source.title}, {told(cell)}")
     if cut:
-        say(f"cut after {budget_seconds:g} s: {len(cut)} cells ({ORDER})")
-    content = {"format": FORMAT, **table.as_dict(), "absent": absent, "cut": {"order": ORDER, "cells": cut}}
+        say(f"cut after {budget_seconds:g} s: {len(cut)} cells ({table.cut_order})")
+    content = {"format": FORMAT, **table.as_dict(), "absent": absent, "cut": {"order": table.cut_order, "cells": cut}}
     folder.mkdir(parents=True, exist_ok=True)
     write_result(folder / TABLE_FILE, content)
     return content

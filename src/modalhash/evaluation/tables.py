@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from modalhash.evaluation.protocol import Protocol
 
@@ -75,6 +75,8 @@ class Table:
     protocols: tuple[Protocol, ...]
     measure: str = "AP"
     published: bool = False
+
+    cut_order: ClassVar[str] = "rows, then lengths, then seeds"  # what a budget cuts first: the last rows of the table
 
     def __post_init__(self) -> None:
         titles = [source.title for source in self.sources]
