@@ -10,7 +10,7 @@ import pytest
 
 from modalhash.features import GradientColour, Tfidf, load_extractor
 from modalhash.features.texts import topics
-from modalhash.features.words import words
+from modalhash.words import words
 from modalhash.views import check_views, missing
 
 TEXTS = ["a red cat", "the red dog", "cat and dog", "Ein roter Hund", "the dog sleeps", "el perro rojo", "perro y gato"]

@@ -11,7 +11,7 @@ from modalhash.datasets.assemble import check_choice, from_raw, usual_extractors
 from modalhash.datasets.dataset import Dataset, Positions
 from modalhash.datasets.fair import forms, tells, without
 from modalhash.datasets.pack import pictures, read_pack
-from modalhash.features.words import words
+from modalhash.words import words
 from modalhash.views import Array, Matrix
 
 SHA256 = "200ce20e933dc316e8c111f7478a3c45907f3690c791981b667935249acca298"
