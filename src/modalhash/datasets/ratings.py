@@ -76,6 +76,18 @@ class Ratings:
             except ValueError as error:
                 raise ValueError(f"{self.name}: {error}") from error
 
+    @property
+    def written(self) -> tuple[Array, Array, Sequence[str]] | None:
+        """Reviews as `Recommender.fit` takes them: users and items by id, and texts; None where nothing is written."""
+        if self.reviews is None:
+            return None
+        users, items = self.reviews.users, self.reviews.items
+        return (
+            users if self.user_ids is None else np.asarray(self.user_ids)[users],
+            items if self.item_ids is None else np.asarray(self.item_ids)[items],
+            self.reviews.texts,
+        )
+
 
 def load_ratings(name: str | os.PathLike[str]) -> Ratings:
     """Ratings by name (see NAMED) or from a path: `.csv`, `.npz` or a folder.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class Reviews:
 
     @property
     def triple(self) -> tuple[Array, Array, Sequence[str]]:
-        """Users, items and texts, as `Recommender.fit` takes them."""
+        """Users and items by position, and texts."""
         return self.users, self.items, self.texts
 
     def check_shape(self, n_users: int, n_items: int) -> None:
@@ -118,6 +119,18 @@ class Reviews:
             "offsets": np.cumsum([0, *map(len, encoded)], dtype=np.int64),
         }
         return found | {name: np.asarray(v) for name in ("times", "helpful") if (v := getattr(self, name)) is not None}
+
+
+def read_reviews(path: Path) -> Reviews:
+    """Reviews from a `.npz` of their arrays; FileNotFoundError, ValueError or TypeError name the file."""
+    from modalhash.datasets.files import read_arrays
+
+    arrays = read_arrays(path)
+    try:
+        return reviews_of(arrays)
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{path}: {error}") from error
 
 
 def reviews_of(arrays: Mapping[str, Array]) -> Reviews:

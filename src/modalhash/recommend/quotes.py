@@ -114,8 +114,8 @@ class Quotes:
         else:
             who, what = model.user_ids_[user].item(), model.item_ids_[item].item()
             scores = np.asarray(score(who, what, [sentence.text for sentence in sentences]))
-            if scores.shape != (len(sentences),) or not np.isfinite(scores).all():
-                raise ValueError(f"score_sentences: expected ({len(sentences)},) finite numbers, got {scores.shape}")
+            if scores.shape != (len(sentences),) or np.isnan(scores).any():
+                raise ValueError(f"score_sentences: expected ({len(sentences)},) numbers, got {scores.shape}, or NaN")
             order = np.argsort(-scores, kind="stable")
         return [sentences[i] for i in order.tolist()]
 
