@@ -100,9 +100,7 @@ def first_users(source: Ratings, n: int) -> Ratings:
 
     assert source.reviews is not None
     kept = source.reviews.some(source.reviews.users < n)
-    return Ratings(
-        name=source.name, ratings=sp.csr_array(source.ratings[:n]), item_ids=source.item_ids, reviews=kept
-    )
+    return Ratings(name=source.name, ratings=sp.csr_array(source.ratings[:n]), item_ids=source.item_ids, reviews=kept)
 
 
 def make_task(source: Ratings, others: int = OTHERS) -> Task:
@@ -112,7 +110,9 @@ def make_task(source: Ratings, others: int = OTHERS) -> Task:
     split = leave_one_out(source.ratings, seed=0, times=reviews.times_of(source.ratings))
     held = split.test.tocoo()
     users, items = held.row.astype(np.int64), held.col.astype(np.int64)
-    written = {(u, i): text for u, i, text in zip(reviews.users.tolist(), reviews.items.tolist(), reviews.texts, strict=True)}
+    written = {
+        (u, i): text for u, i, text in zip(reviews.users.tolist(), reviews.items.tolist(), reviews.texts, strict=True)
+    }
     quotes = Quotes(reviews.of(split.train).triple, *source.ratings.shape)
     drawn = candidates(source.ratings, users, items, n=others, seed=0)
     references = [written[pair] for pair in zip(users.tolist(), items.tolist(), strict=True)]
@@ -155,7 +155,9 @@ def preference(task: Task, D: Any) -> dict[str, dict[str, float]]:
     free = task.split.train[task.users].toarray() == 0
     whole = recommendation(D[task.users], task.split.test[task.users].toarray() != 0, cuts=CUTS, candidates=free)
     names = [f"{measure}@{cut}" for measure in ("HR", "nDCG") for cut in CUTS]
-    return {kind: {name: round(r.mean[name], 4) for name in names} for kind, r in (("sampled", sampled), ("whole", whole))}
+    return {
+        kind: {name: round(r.mean[name], 4) for name in names} for kind, r in (("sampled", sampled), ("whole", whole))
+    }
 
 
 def text_measures(task: Task, texts: list[str]) -> dict[str, float | int | None]:
@@ -180,14 +182,21 @@ def text_measures(task: Task, texts: list[str]) -> dict[str, float | int | None]
 
 def examples(task: Task, told: Told) -> list[dict[str, Any]]:
     """What the page shows: the texts of pairs that were drawn once, by chance, from those with a review."""
-    asked = np.array([n for n, (text, pair) in enumerate(zip(task.references, pairs(task), strict=True))
-                      if text.strip() and task.quotes.candidates(*pair)])
+    asked = np.array(
+        [
+            n
+            for n, (text, pair) in enumerate(zip(task.references, pairs(task), strict=True))
+            if text.strip() and task.quotes.candidates(*pair)
+        ]
+    )
     chosen = np.sort(np.random.default_rng(SHOWN_SEED).permutation(asked)[:SHOWN])
     rows = []
     for n in chosen.tolist():
         row = {"user": int(task.users[n]), "item": str(task.source.item_ids[task.items[n]])}  # type: ignore[index]
         row |= {"written_then": shortened(task.references[n])}
-        row |= {kind: texts[n] for kind, texts in told.texts.items()} | {"source": told.sources[n] if told.sources else None}
+        row |= {kind: texts[n] for kind, texts in told.texts.items()} | {
+            "source": told.sources[n] if told.sources else None
+        }
         rows.append(row)
     return rows
 

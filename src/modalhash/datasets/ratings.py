@@ -186,9 +186,7 @@ def read_csv(path: Path) -> Ratings:
     ratings = sp.csr_array((values, (rows, columns)), shape=(len(user_ids), len(item_ids)))
     shown = [titles.get(str(id_), str(id_)) for id_ in item_ids.tolist()] if titles else None
     reviews = _reviews(path, rows, columns, written) if written else None
-    return Ratings(
-        name=path.stem, ratings=ratings, user_ids=user_ids, item_ids=item_ids, titles=shown, reviews=reviews
-    )
+    return Ratings(name=path.stem, ratings=ratings, user_ids=user_ids, item_ids=item_ids, titles=shown, reviews=reviews)
 
 
 def _reviews(path: Path, rows: Array, columns: Array, written: list[tuple[int, int, dict[str, str]]]) -> Reviews:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.features.extractor import Extractor, check_raw
-from modalhash.words import words
 from modalhash.hasher import check_integer
 from modalhash.solvers import fix_signs
 from modalhash.views import Matrix
+from modalhash.words import words
 
 
 @dataclass(kw_only=True, eq=False)

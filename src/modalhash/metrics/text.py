@@ -91,7 +91,10 @@ def grounded(texts: Sequence[str], sentences: Sequence[Iterable[str]]) -> Any:
     """Whether each text is one of its sentences, sign by sign but for the white space between words, (texts,) bool."""
     _check_pairs(texts, sentences, "sentences")
     return np.array(
-        [bool(text.strip()) and _spaced(text) in set(map(_spaced, own)) for text, own in zip(texts, sentences, strict=True)],
+        [
+            bool(text.strip()) and _spaced(text) in set(map(_spaced, own))
+            for text, own in zip(texts, sentences, strict=True)
+        ],
         dtype=bool,
     )
 

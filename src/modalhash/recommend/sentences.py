@@ -12,11 +12,10 @@ CLOSERS = "\"'\u201d\u2019\u00bb)]}\u300d\u300f\u3011\uff09"
 CLOSING = re.escape(CLOSERS)
 WINDOW = 80  # signs around a stop that decide
 ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st sr jr vs eg ie cf al approx ca inc ltd co corp dept est fig figs vol vols ed eds pp "
-    "jan feb mar apr jun jul aug sep sept oct nov dec tue tues wed thu thurs bzw".split()
+    ["mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "eg", "ie", "cf", "al", "approx", "ca", "inc", "ltd", "co", "corp", "dept", "est", "fig", "figs", "vol", "vols", "ed", "eds", "pp", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "tue", "tues", "wed", "thu", "thurs", "bzw"]
 )
 BEFORE_DIGITS = frozenset({"no", "nos", "nr", "p", "art", "ch"})  # "no. 5", but "I said no. Five of them broke."
-UNITS = frozenset("in ft oz lb lbs mm cm min max hr hrs sec approx etc ect".split())  # "6 in. long": no end here
+UNITS = frozenset(["in", "ft", "oz", "lb", "lbs", "mm", "cm", "min", "max", "hr", "hrs", "sec", "approx", "etc", "ect"])  # "6 in. long": no end here
 
 _ENDING = re.compile(
     f"(?<![{ENDS}])[{ENDS}]++[{CLOSING}]*+(?=\\s|$)|(?<![{ENDS}{FULL}])[{ENDS}]*+[{FULL}][{ENDS}{FULL}]*+[{CLOSING}]*+"

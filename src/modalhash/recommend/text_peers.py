@@ -120,5 +120,7 @@ def usual_sentence(quotes: Quotes, least: int = 2) -> str:
 def usual_words(quotes: Quotes, user: int, item: int, k: int = 8) -> str:
     """The k content words that most of others' reviews of an item hold, in that order, separated by spaces."""
     check_integer("k", k, low=1)
-    held = Counter(word for review in quotes.others(user, item) for word in dict.fromkeys(content_words(quotes.texts[review])))
+    held = Counter(
+        word for review in quotes.others(user, item) for word in dict.fromkeys(content_words(quotes.texts[review]))
+    )
     return " ".join(word for word, _ in held.most_common(k))
