@@ -71,7 +71,8 @@ def save_with_titles(
         if titles is not None:
             write_json(temporary / TITLES, {"format": 1, "titles": list(titles)})
         if reviews is not None and not model.needs_reviews:  # one that needs them keeps them itself
-            np.savez(temporary / REVIEWS, **reviews.arrays())
+            arrays: dict[str, Any] = reviews.arrays()
+            np.savez(temporary / REVIEWS, **arrays)
 
 
 def quotes_of(folder: Path, model: Recommender) -> Quotes | None:

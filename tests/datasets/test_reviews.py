@@ -156,7 +156,7 @@ def test_reviews_of_some_ratings_and_their_times() -> None:
     assert reviews().times_of(data.ratings).tolist() == [7, 3, 9]  # the later one of two reviews
     assert len(reviews().of(sp.csr_array((3, 2)))) == 0
     with pytest.raises(ValueError, match="user 2 rated item 1, but no review says when"):
-        reviews().some([0, 1]).times_of(data.ratings)
+        reviews().some(np.array([0, 1])).times_of(data.ratings)
     with pytest.raises(ValueError, match="have no times"):
         reviews(times=None).times_of(data.ratings)
 
@@ -211,7 +211,7 @@ def test_instruments_as_ratings_and_reviews(small: None) -> None:
 
 def test_instruments_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MODALHASH_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match="amazon_musical_instruments.npz.*MODALHASH_DATA"):
+    with pytest.raises(FileNotFoundError, match=r"amazon_musical_instruments\.npz.*MODALHASH_DATA"):
         load_ratings("amazon_musical_instruments")
 
 

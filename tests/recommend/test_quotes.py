@@ -120,7 +120,7 @@ class Scorer:
     user_ids_, item_ids_ = np.array(list("abcde")), np.arange(3) * 10
 
     def __init__(self, value: Any = None) -> None:
-        self.value, self.asked = value, None
+        self.value, self.asked = value, ("", 0)
 
     def score_sentences(self, user: Any, item: Any, sentences: list[str]) -> Any:
         self.asked = (user, item)
@@ -129,7 +129,7 @@ class Scorer:
 
 def test_a_model_that_scores_ranks() -> None:
     model = Scorer()
-    assert [s.text for s in quotes().rank(4, 0, model)][0] == "Sturdy box... and that is it."
+    assert quotes().rank(4, 0, model)[0].text == "Sturdy box... and that is it."
     assert model.asked == ("e", 0)
     low = Scorer(np.array([-np.inf, 0.0, -np.inf, 0.0]))
     assert [s.place for s in quotes().rank(0, 0, low)] == [2, 1, 1, 3]  # equal ones in their order

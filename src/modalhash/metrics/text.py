@@ -58,11 +58,11 @@ def bleu(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     if not len(texts):
         return float("nan")
     try:
-        from sacrebleu.metrics import BLEU
+        from sacrebleu.metrics.bleu import BLEU
     except ImportError:
         raise ImportError("BLEU comes from the package sacrebleu: pip install 'modalhash[text]'") from None
     most = max(map(len, references))
-    streams = [[own[i] if i < len(own) else None for own in references] for i in range(most)]
+    streams: Any = [[own[i] if i < len(own) else None for own in references] for i in range(most)]
     return float(BLEU().corpus_score(list(texts), streams).score)
 
 

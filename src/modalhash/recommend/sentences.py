@@ -11,11 +11,17 @@ FULL = "\u3002\uff01\uff1f\uff0e\uff61"  # Chinese and Japanese, no space behind
 CLOSERS = "\"'\u201d\u2019\u00bb)]}\u300d\u300f\u3011\uff09"
 CLOSING = re.escape(CLOSERS)
 WINDOW = 80  # signs around a stop that decide
-ABBREVIATIONS = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "eg", "ie", "cf", "al", "approx", "ca", "inc", "ltd", "co", "corp", "dept", "est", "fig", "figs", "vol", "vols", "ed", "eds", "pp", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "tue", "tues", "wed", "thu", "thurs", "bzw"]
-)
+_ABBREVIATIONS = """
+mr mrs ms dr prof st sr jr vs eg ie cf al approx ca inc ltd co corp dept est fig figs vol vols ed eds pp jan feb mar
+apr jun jul aug sep sept oct nov dec tue tues wed thu thurs bzw
+"""
+ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 BEFORE_DIGITS = frozenset({"no", "nos", "nr", "p", "art", "ch"})  # "no. 5", but "I said no. Five of them broke."
-UNITS = frozenset(["in", "ft", "oz", "lb", "lbs", "mm", "cm", "min", "max", "hr", "hrs", "sec", "approx", "etc", "ect"])  # "6 in. long": no end here
+# "6 in. long": no end here
+_UNITS = """
+in ft oz lb lbs mm cm min max hr hrs sec approx etc ect
+"""
+UNITS = frozenset(_UNITS.split())
 
 _ENDING = re.compile(
     f"(?<![{ENDS}])[{ENDS}]++[{CLOSING}]*+(?=\\s|$)|(?<![{ENDS}{FULL}])[{ENDS}]*+[{FULL}][{ENDS}{FULL}]*+[{CLOSING}]*+"
@@ -37,7 +43,7 @@ def split_sentences(text: str) -> list[str]:
     small letter follows.  A sentence of more than 400 signs is cut at its last comma, else at its last space.
     Without any letter or digit it is no sentence.
     """
-    found = []
+    found: list[str] = []
     for part in _BREAK.split(text):
         start = 0
         for end in sorted({match.end() for match in (*_ENDING.finditer(part), *_GLUED.finditer(part))}):

@@ -84,7 +84,7 @@ def central_sentence(quotes: Quotes, user: int, item: int) -> Sentence | None:
 
 
 def helpful_sentence(quotes: Quotes, user: int, item: int, helpful: Array | None = None) -> Sentence | None:
-    """The first sentence of the review of an item that most found helpful (of equal ones, and without votes: the first).
+    """The first sentence of the review of an item that most found helpful; of equal ones, and without votes, the first.
 
     helpful: (reviews,) votes; reviews without a sentence, and the user's own, do not count.
     """
