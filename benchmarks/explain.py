@@ -173,11 +173,15 @@ def text_measures(task: Task, texts: list[str]) -> dict[str, float | int | None]
     u, i = task.users[told].tolist(), task.items[told].tolist()
     sources = [[task.quotes.texts[r] for r in task.quotes.others(*pair)] for pair in zip(u, i, strict=True)]
     covered = word_coverage(own, sources)
-    found |= {"covered": float((covered == 1).mean()), "covered words": float(covered.mean())}
+    found |= {"covered": mean(covered == 1), "covered words": mean(covered)}
     sentences = [[s.text for s in task.quotes.candidates(*pair)] for pair in zip(u, i, strict=True)]
-    found["grounded"] = float(grounded(own, sentences).mean())
-    found |= {"explained": len(told) / len(texts), "words": float(np.mean([len(text.split()) for text in own]))}
+    found["grounded"] = mean(grounded(own, sentences))
+    found |= {"explained": len(told) / len(texts), "words": mean(np.array([len(text.split()) for text in own]))}
     return {name: None if value != value else round(value, 4) for name, value in found.items()}
+
+
+def mean(values: Any) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def examples(task: Task, told: Told) -> list[dict[str, Any]]:

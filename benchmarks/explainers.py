@@ -31,6 +31,7 @@ ORDER = {  # system -> seeds; what matters most first
     "EDCF_WA": 1,
     "EDCF_EMW": 1,
     "EDCF_FMW": 1,
+    "NRT-like": 1,
     "words in common": 1,
     "LexRank": 1,
     "most helpful review": 1,
@@ -131,6 +132,18 @@ def words_of_item(task: Task, seed: int) -> Told:
     return Told(texts={"written": [usual_words(task.quotes, u, i) for u, i in pairs(task)]})
 
 
+def nrt(task: Task, seed: int) -> Told:
+    """A generator without reviews, see nrt.py."""
+    from nrt import write_all
+
+    started = process_time()
+    reviews = task.source.reviews
+    assert reviews is not None
+    known = reviews.of(task.split.train)
+    texts, seconds = write_all(task.users, task.items, task.split.train, known.triple, seed)
+    return Told(texts={"written": texts}, seconds=seconds, told_seconds=process_time() - started - seconds)
+
+
 OWN: dict[str, Callable[[Any, int], Told]] = {
     "popularity": popular,
     "MDCF": mdcf,
@@ -139,4 +152,5 @@ OWN: dict[str, Callable[[Any, int], Told]] = {
     "most helpful review": quoted(helpful),
     "by chance": quoted(lambda task, u, i, seed: accidental_sentence(task.quotes, u, i, seed)),
     "usual words": words_of_item,
+    "NRT-like": nrt,
 }

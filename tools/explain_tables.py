@@ -1,4 +1,4 @@
-"""Tables of benchmarks/explain.py for tools/make_tables.py: preference, texts, their truth, and examples as they are."""
+"""Tables of benchmarks/explain.py for tools/make_tables.py: preference, texts, their truth, and examples."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def explain_text(results: Path) -> str:
     protocol, count = first["protocol"], sum(map(len, groups.values()))
     parts = [preference_text(groups), texts_text(groups), truth_text(groups)]
     asked = (
-        f"{protocol['users']} users, {protocol['items']} items, {protocol['train']} training ratings with their reviews. "
-        f"Tested on {protocol['test']}; {protocol['references']} of these reviews have words. Codes of "
+        f"{protocol['users']} users, {protocol['items']} items, {protocol['train']} training ratings with their "
+        f"reviews. Tested on {protocol['test']}; {protocol['references']} of these reviews have words. Codes of "
         f"{first['settings']['n_bits']} bits. Data {first['data']}, {first['checksum'][:12]}."
     )
     cut = (
@@ -79,8 +79,8 @@ def texts_text(groups: dict[str, Cells]) -> str:
         rows[-1] += [value([one[key] for one in found], 2) for key in ("BLEU", "BLEU sentences")]
     head = [name.removeprefix("ROUGE-") for name in ROUGE]
     note = (
-        "*one text a pair against the review that the user wrote of the item: ROUGE-1, -2 and -L (precision, recall, F1; "
-        "mean over pairs), BLEU of the whole corpus (0 to 100) against the review, and against each of its sentences*"
+        "*one text a pair against the review that the user wrote of the item: ROUGE-1, -2 and -L (precision, recall, "
+        "F1; mean over pairs), BLEU of the whole corpus (0 to 100) against the review, and against its sentences*"
     )
     return f"{note}\n\n{markdown(['', 'text', *head, 'BLEU', 'BLEU, sentences'], rows, left=2)}"
 
@@ -95,9 +95,9 @@ def truth_text(groups: dict[str, Cells]) -> str:
         rows.append([name, kind, *values])
     head = ["distinct-1", "distinct-2", "words covered", "all covered", "grounded", "explained", "words", "CPU s"]
     note = (
-        "*variety and truth: distinct words and pairs of words; the share of a text's content words that stand in others' "
-        "reviews of the item, and of texts of which all do; the share that is, sign by sign, a sentence of these reviews; "
-        "of pairs that got a text; its mean length; the time of all texts*"
+        "*variety and truth: distinct words and pairs of words; the share of a text's content words that stand in "
+        "others' reviews of the item, and of texts of which all do; the share that is, sign by sign, a sentence of "
+        "these reviews; of pairs that got a text; its mean length; the time of all texts*"
     )
     return f"{note}\n\n{markdown(['', 'text', *head], rows, left=2)}"
 

@@ -94,9 +94,8 @@ def others_text(rows: Sequence[dict[str, Any]]) -> str:
 
 def _intro(data: Ratings, n_bits: int, simulated: bool) -> str:
     n, m = data.ratings.shape
-    learned = (
-        f"MDCF learned a code of {n_bits} bits for each of {n:,} users and {m:,} items, from ratings and from views"
-    )
+    views = " and from views" if data.user_views or data.item_views else ""
+    learned = f"MDCF learned a code of {n_bits} bits for each of {n:,} users and {m:,} items, from ratings{views}"
     if not simulated:
         kept = _kept(data)
         return f"{learned}. What is near a user by the count of differing bits is recommended.{kept}"
