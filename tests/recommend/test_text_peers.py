@@ -62,6 +62,8 @@ def test_lexrank_at_its_edges() -> None:
     assert found.argmin() == 3 and found.max() < 0.5
     with pytest.raises(ValueError, match="k: expected"):
         lexrank(["a"], 0)
+    with pytest.raises(ValueError, match="damping: expected less than 1"):
+        lexrank(["a"], damping=1)
 
 
 def test_tf_idf_by_hand() -> None:

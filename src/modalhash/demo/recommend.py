@@ -130,7 +130,8 @@ def read(source: Ratings, split: Split, model: Recommender, taste: Taste | None,
     first = [place[item] for item in hits.ids[0].tolist()]
     suits = np.zeros(len(titles), dtype=bool) if taste is None else taste.suits()[user]
     reviews = training_reviews(source, split)
-    quotes = None if reviews is None else Quotes(reviews.triple, *source.ratings.shape, user_ids=model.user_ids_)
+    n, m = source.ratings.shape
+    quotes = None if reviews is None else Quotes(reviews.triple, n, m, model.user_ids_)
 
     def pick(at: int) -> Pick:
         found = model.explain(id_, model.item_ids_[at].item())

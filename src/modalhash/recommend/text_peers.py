@@ -26,18 +26,19 @@ def lexrank(
     check_integer("k", k, low=1)
     check_integer("max_iter", max_iter, low=1)
     check_real("damping", damping, low=0)
+    if damping >= 1:
+        raise ValueError(f"damping: expected less than 1, got {damping}")
     n = len(texts)
     if not n:
         return np.empty(0)
     steps = _steps(texts, k, least)
-    stuck = np.asarray(steps.sum(axis=1)).ravel() == 0
     p = np.full(n, 1.0 / n)
     for _ in range(max_iter):
         old = p
-        p = damping * (steps.T @ p + p[stuck].sum() / n) + (1.0 - damping) / n
+        p = damping * (steps.T @ p) + (1.0 - damping) / n
         if np.abs(p - old).sum() < 1e-9:
             break
-    return np.asarray(p / p.sum())
+    return np.asarray(p / p.sum())  # what comes to sentences without neighbours goes anywhere: a matter of scale
 
 
 def _steps(texts: Sequence[str], k: int, least: float) -> Matrix:
