@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
+    from modalhash.recommend.edcf import EDCF as EDCF
     from modalhash.recommend.mdcf import MDCF as MDCF
     from modalhash.social.dstdh import DSTDH as DSTDH
     from modalhash.social.lagnh import LAGNH as LAGNH
@@ -49,6 +50,7 @@ _NAMES = {
     "Collection": "collection",
     "DCSH": "crossmodal.dcsh",
     "DSTDH": "social.dstdh",
+    "EDCF": "recommend.edcf",
     "HMAH": "crossmodal.hmah",
     "Hits": "index",
     "ITQ": "baselines.itq",
