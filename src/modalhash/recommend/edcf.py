@@ -235,15 +235,12 @@ class EDCF(Recommender):
 
     def _keep(self, network: EDCFNetwork, problem: Problem) -> None:
         """The trained network as arrays."""
-        from modalhash.recommend.edcf_network import SideNetwork
-
         self.scales_ = np.array(problem.scales)
         self.alpha_ = network.alpha.detach().double().numpy().copy()
         self.task_weights_ = np.exp(-network.s.detach().double().numpy())
         self.networks_: dict[str, Array] = {}
-        for name, side in zip(SIDES, network.sides, strict=True):
-            assert isinstance(side, SideNetwork)
-            own = side.arrays(network.words)
+        for side, name in enumerate(SIDES):
+            own = network.side(side).arrays(network.words)
             self.networks_ |= {f"{name}/{key}": array for key, array in own.items() if key != "words"}
         self.writer_ = network.writer.arrays(network.words)
 

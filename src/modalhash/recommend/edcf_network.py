@@ -181,7 +181,13 @@ class EDCFNetwork(nn.Module):
 
     def values(self, side: int, given: Documents) -> Tensor:
         """Values of one side before ATanh, (D, r)."""
-        found: Tensor = self.sides[side](self.words, given)
+        found: Tensor = self.side(side)(self.words, given)
+        return found
+
+    def side(self, side: int) -> SideNetwork:
+        """The network of users (0) or items (1)."""
+        found = self.sides[side]
+        assert isinstance(found, SideNetwork)
         return found
 
     def codes(self, side: int, given: Documents) -> Tensor:

@@ -97,7 +97,7 @@ def documents_of(problem: Problem, side: int, pairs: Pairs, *, interactions: boo
         p[:] = 0.0
     distinct, inverse = np.unique(slots[slots >= 0], return_inverse=True)
     slots[slots >= 0] = inverse
-    return Documents(problem.given.rows[distinct].astype(np.int64), slots, ids, p)
+    return Documents(problem.given.rows[distinct], slots, ids, p)
 
 
 def only_rated(pairs: Pairs) -> Pairs:
