@@ -66,7 +66,7 @@ def reviews_of(p: Problem, ids: dict[str, Any]) -> Any:
     """A review of every rated pair that names the item's group, by ids."""
     if not sp.issparse(p.ratings):
         return [], [], []
-    entries = sp.coo_array(p.ratings)
+    entries = sp.csr_array(p.ratings).tocoo()
     rated = entries.data != 0
     at = entries.row[rated], entries.col[rated]
     texts = [text(p.item_groups[i % len(p.item_groups)]) for i in at[1]]

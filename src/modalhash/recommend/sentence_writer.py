@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.recommend.documents import END, PAD, UNKNOWN, Words
+from modalhash.recommend.documents import END, PAD, UNKNOWN, Words, has_words
 from modalhash.views import F64
 
 LEVELS = 6  # a preference in [0, 1] becomes one of 0 … 5 stars
@@ -63,7 +63,7 @@ def log_likelihood(net: Arrays, C: F64, rows: Words) -> F64:
         totals += np.where(counted, chosen, 0.0)
         counts += counted
         h, c = step(net, net["words"][word], h, c)
-    return np.where(counts > 0, totals / np.maximum(counts, 1), -np.inf)
+    return np.where(has_words(rows), totals / np.maximum(counts, 1), -np.inf)
 
 
 def _start(net: Arrays, C: F64) -> tuple[F64, F64]:
