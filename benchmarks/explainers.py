@@ -50,6 +50,7 @@ class Told:
     sources: list[str] | None = None
     seconds: float = 0.0  # CPU of the fit
     told_seconds: float = 0.0  # and of all texts
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 def tell(task: Task, name: str, seed: int) -> Told:
@@ -67,6 +68,7 @@ def edcf(task: Task, name: str, seed: int) -> Told:
     started = process_time()
     model.fit(task.split.train, reviews=task.reviews, item_ids=task.source.item_ids)
     told = Told(model.user_codes_.hamming(model.item_codes_), seconds=process_time() - started)
+    told.parameters = model.get_params()
     if name == "EDCF_SR":  # it writes nothing
         return told
     ids = task.source.item_ids

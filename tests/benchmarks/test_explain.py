@@ -119,6 +119,9 @@ class Stub:
         self.item_codes_ = BinaryCodes.from_signs(np.ones((M, 8)))
         return self
 
+    def get_params(self) -> dict[str, Any]:
+        return {"n_bits": 8}
+
     def explain(self, user: Any, item: Any) -> Any:
         from modalhash.recommend.explanation import Explanation
 
@@ -135,7 +138,7 @@ def test_a_recommender_writes_and_ranks(load: Any, monkeypatch: pytest.MonkeyPat
     assert told.texts["written"][:2] == ["", "For 1."] and told.distances.shape == (N, M)
     for (u, i), text in zip(load("explain").pairs(t), told.texts["quoted"], strict=True):
         assert len(text) == max((len(s.text) for s in t.quotes.candidates(u, i)), default=0)
-    assert load("explainers").tell(t, "EDCF_SR", 0).texts == {}
+    assert load("explainers").tell(t, "EDCF_SR", 0).texts == {} and told.parameters == {"n_bits": 8}
     assert load("explain").run_cell(t, "EDCF", 0)["texts"]["quoted"]["grounded"] == 1
 
 
