@@ -146,7 +146,8 @@ def test_a_recommender_writes_and_ranks(load: Any, monkeypatch: pytest.MonkeyPat
 @pytest.mark.skipif(not find_spec("modalhash.recommend.documents"), reason="needs EDCF")
 def test_the_generator_is_seeded_and_learns_what_is_usual(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nrt, t = load("nrt"), task(load)
-    monkeypatch.setattr(nrt, "EPOCHS", 30)
+    monkeypatch.setattr(nrt, "EPOCHS", 10)
+    monkeypatch.setattr(nrt, "BATCH", 32)
     reviews = t.source.reviews.of(t.split.train).triple
     first, seconds = nrt.write_all(t.users, t.items, t.split.train, reviews, 0)
     again, _ = nrt.write_all(t.users, t.items, t.split.train, reviews, 0)
