@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from modalhash.recommend.ratings import Positions, find_ids
 from modalhash.views import Array, Matrix
+from modalhash.words import SPACELESS
 
 PAD, UNKNOWN, END = 0, 1, 2
 SPECIAL = 3  # words begin here
@@ -25,10 +26,9 @@ LONGEST = 32  # letters of a word; longer runs are cut
 STOPS = ".!?。！？"
 Words = NDArray[np.int32]
 
-_SIGN = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
 _MARK = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff"
 _TOKEN = re.compile(
-    rf"[{_SIGN}]|(?:[^\W_{_SIGN}]|[{_MARK}])+(?:['\u2019\u2018](?:[^\W_{_SIGN}]|[{_MARK}])+)*|[.,;:!?\u3002\uff01\uff1f]"
+    rf"[{SPACELESS}]|(?:[^\W_{SPACELESS}]|[{_MARK}])+(?:['\u2019\u2018](?:[^\W_{SPACELESS}]|[{_MARK}])+)*|[.,;:!?\u3002\uff01\uff1f]"
 )
 _NO_SPACE_BEFORE = set(".,;:!?。！？")
 
@@ -62,12 +62,12 @@ def check_reviews(reviews: Any, user_ids: Array, item_ids: Array, ratings: Matri
     if not found:
         nobody = np.empty(0, dtype=np.int64)
         return Reviews(nobody, nobody, [])
-    u, i = find_ids("reviews: users", user_ids, users), find_ids("reviews: items", item_ids, items)
-    rated = np.isin(u * ratings.shape[1] + i, pairs_of(ratings))
+    who, what = find_ids("reviews: users", user_ids, users), find_ids("reviews: items", item_ids, items)
+    rated = np.isin(who * ratings.shape[1] + what, pairs_of(ratings))
     if not rated.all():
         left = int((~rated).sum())
         warnings.warn(f"reviews: {left} of pairs without a rating are left out", stacklevel=4)
-    return Reviews(u[rated], i[rated], [text for text, kept in zip(found, rated.tolist(), strict=True) if kept])
+    return Reviews(who[rated], what[rated], [text for text, kept in zip(found, rated.tolist(), strict=True) if kept])
 
 
 def pairs_of(ratings: Matrix) -> Positions:
@@ -90,7 +90,7 @@ def vocabulary(texts: Iterable[Sequence[str]], least: int, most: int) -> list[st
 
 
 def rows_of_words(texts: Sequence[Sequence[str]], numbers: dict[str, int], width: int, *, end: bool = False) -> Words:
-    """Tokenised texts as padded rows (n, width), cut where they are longer; with `end` a whole text is closed by END."""
+    """Tokenised texts as padded rows (n, width), cut where they are longer; `end`: a whole text is closed by END."""
     rows = np.full((len(texts), width), PAD, dtype=np.int32)
     for row, text in zip(rows, texts, strict=True):
         found = [numbers.get(word, UNKNOWN) for word in text[:width]]
@@ -155,7 +155,7 @@ def as_sentence(words: Sequence[str]) -> str:
 
 
 def _is_sign(word: str) -> bool:
-    return re.match(f"[{_SIGN}。！？]", word) is not None
+    return re.match(f"[{SPACELESS}。！？]", word) is not None
 
 
 def first_of_each(owners: Positions, n: int, size: int, kept: NDArray[np.bool_]) -> NDArray[np.int32]:

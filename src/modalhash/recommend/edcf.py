@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,8 +17,10 @@ from modalhash.recommend.documents import (
     Reviews,
     Words,
     as_sentence,
+    check_documents,
     check_reviews,
     documents,
+    first_of_each,
     has_words,
     numbered,
     rows_of_words,
@@ -28,6 +31,7 @@ from modalhash.recommend.documents import (
 from modalhash.recommend.edcf_problem import Problem, Sources
 from modalhash.recommend.explanation import Explanation, Ground
 from modalhash.recommend.interaction_features import interaction_features
+from modalhash.recommend.quotes import Quotes
 from modalhash.recommend.ratings import find_ids
 from modalhash.recommend.recommender import Codes, Recommender
 from modalhash.recommend.review_network import review_features, values
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
 SIDES = ("users", "items")
 TASKS = ("both", "preference", "explanation")
 WEIGHTS = ("learned", "equal", "final")
-VIEW = "reviews"
+QUOTES = 3  # sentences of others that an explanation shows
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "EDCF": {},
@@ -54,9 +58,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(kw_only=True, eq=False)
 class EDCF(Recommender):
-    """Codes of users and items from ratings and reviews, and a sentence that says why, written from the two codes alone.
+    """Codes of users and items from ratings and reviews, and a sentence that says why, written from the codes alone.
 
-    Minimises by Adam  e^-s_1 L_PP + e^-s_2 L_EG + λ_1/2 (s_1 + s_2) + λ_2 ‖α⁻¹‖² + λ_3 ‖Θ‖²  (5.59 with s = log φ²), where
+    Minimises by Adam e^-s_1 L_PP + e^-s_2 L_EG + λ_1/2 (s_1 + s_2) + λ_2 ‖α⁻¹‖² + λ_3 ‖Θ‖² (5.59), s = log φ², where
     L_PP = - mean of r log H + (1 - r) log(1 - H) over rated and drawn pairs, H = 1/2 + bᵀd / 2r, and
     L_EG = - mean of log p(word | words before it, b, d) over the words of a sentence of the pair's own review.
 
@@ -82,7 +86,7 @@ class EDCF(Recommender):
     hidden: tuple[int, ...] = (128,)
     lstm_width: int = 96
     reviews_each: int = 8
-    review_words: int = 40
+    review_words: int = 30
     sentence_words: int = 20
     max_words: int = 3000
     min_count: int = 3
@@ -93,13 +97,15 @@ class EDCF(Recommender):
     lambda2: float = 1e-2
     lambda3: float = 1e-6
     alpha: float = 1e4
-    alpha_rate: float = 10.0
+    alpha_rate: float = 1.0
     attention: bool = True
     tasks: str = "both"
     weights: str = "learned"
 
     needs_reviews: ClassVar[bool] = True
-    summary: ClassVar[str] = "ratings and reviews: codes from both, and a sentence that says why, written from two codes"
+    summary: ClassVar[str] = (
+        "ratings and reviews: codes from both, and a sentence that says why, written from the codes"
+    )
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -170,6 +176,7 @@ class EDCF(Recommender):
 
     def _remember(self, reviews: Reviews) -> None:
         """Keep the reviews, for sentences that are quoted: UTF-8 one after the other, and where each begins."""
+        vars(self).pop("_quotes", None)
         letters = [text.encode("utf8", "surrogatepass") for text in reviews.texts]
         self.reviews_ = {
             "users": reviews.users,
@@ -303,13 +310,27 @@ class EDCF(Recommender):
         return log_likelihood(self.writer_, self._context(u, i), rows)
 
     def explain(self, user: Any, item: Any) -> Explanation:
-        """The share of agreeing bits, and a sentence written from the two codes."""
+        """A sentence written from the two codes, the share of agreeing bits, and three sentences that others wrote.
+
+        The quoted ones come from reviews of the item by others in the fit, those first that the writer finds likeliest
+        given the two codes (in `EDCF_SR`, which has no writer, those that share most words with the user's reviews).
+        """
         self._check_fitted()
         u, i = find_ids("user", self.user_ids_, user)[0], find_ids("item", self.item_ids_, item)[0]
         agree = np.flatnonzero(self.user_codes_[u].signs()[0] == self.item_codes_[i].signs()[0])
         score = len(agree) / self.n_bits
         grounded = [Ground("codes", f"{len(agree)} of {self.n_bits} bits agree", score)]
+        writer = None if self.tasks == "preference" else self
+        grounded += self._quotes.grounds(int(u), int(i), QUOTES, writer)
         return Explanation(self._sentence(u, i), grounded, score, agree)
+
+    @cached_property
+    def _quotes(self) -> Quotes:
+        """The reviews of the fit, kept ready; an attribute that is not saved."""
+        kept, n = self.reviews_, len(self.reviews_["users"])
+        texts = [self._text(review) for review in range(n)]
+        shape = len(self.user_ids_), len(self.item_ids_)
+        return Quotes((kept["users"], kept["items"], texts), *shape, self.user_ids_)
 
     def _sentence(self, user: int, item: int) -> str | None:
         if self.tasks == "preference":

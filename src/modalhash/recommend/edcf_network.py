@@ -62,14 +62,19 @@ class SideNetwork(nn.Module):
         a, width = sizes, sizes.n_filters * len(sizes.windows)
         self.windows = a.windows
         self.filters = nn.ModuleList(nn.Conv1d(a.word_width, a.n_filters, h) for h in a.windows)
+        self.ids: nn.Embedding | None = None
         if a.attention:
             self.ids = nn.Embedding(1 + others, a.id_width)
             self.by_review = nn.Linear(width, a.attention_width)
             self.by_id = nn.Linear(a.id_width, a.attention_width, bias=False)
             self.scores = nn.Linear(a.attention_width, 1, bias=False)  # μ2 would cancel in the softmax
-        else:
-            self.ids = None
-        self.layers = mlp([a.rank + a.reviews_each * width, *a.hidden, a.n_bits], activation="relu", dropout=a.dropout)
+        self.layers = mlp(  # normalised, so that no bit starts out the same for everyone
+            [a.rank + a.reviews_each * width, *a.hidden, a.n_bits],
+            activation="relu",
+            batch_norm=True,
+            last_batch_norm=True,
+            dropout=a.dropout,
+        )
 
     def review_features(self, V: Tensor) -> Tensor:
         """S (N, F) of embedded reviews (N, words, d), zeros around them."""
@@ -125,7 +130,7 @@ class WriterNetwork(nn.Module):
         self.output = nn.Linear(sizes.lstm_width, sizes.words)
 
     def forward(self, words: nn.Embedding, C: Tensor, rows: Tensor) -> Tensor:
-        """Logits (places, V) of the known words of rows (b, width), which are the targets, from contexts (b, 2r + 6)."""
+        """Logits (places, V) of the known words of rows (b, width), the targets, from contexts (b, 2r + 6)."""
         x = torch.tanh(self.context(C))[:, None]  # (5.55)
         states, _ = self.lstm(torch.cat([x, words(rows[:, :-1])], dim=1))
         logits: Tensor = self.output(states[counted(rows)])
@@ -133,14 +138,14 @@ class WriterNetwork(nn.Module):
 
     def arrays(self, words: nn.Embedding) -> Arrays:
         """The writer for `sentence_writer`, in float64."""
-        lstm = self.lstm
+        lstm = dict(self.lstm.named_parameters())
         arrays = {
             "words": words.weight,
             "context": self.context.weight.T,
             "context.bias": self.context.bias,
-            "input": lstm.weight_ih_l0.T,
-            "hidden": lstm.weight_hh_l0.T,
-            "bias": lstm.bias_ih_l0 + lstm.bias_hh_l0,
+            "input": lstm["weight_ih_l0"].T,
+            "hidden": lstm["weight_hh_l0"].T,
+            "bias": lstm["bias_ih_l0"] + lstm["bias_hh_l0"],
             "output": self.output.weight.T,
             "output.bias": self.output.bias,
         }
@@ -153,9 +158,6 @@ class EDCFNetwork(nn.Module):
     def __init__(self, sizes: Sizes, rates: tuple[float, float], start: tuple[float, float] = (0.0, 0.0)) -> None:
         super().__init__()
         self.words = nn.Embedding(sizes.words, sizes.word_width, padding_idx=PAD)
-        nn.init.normal_(self.words.weight, std=0.1)
-        with torch.no_grad():
-            self.words.weight[PAD] = 0
         self.sides = nn.ModuleList(SideNetwork(sizes, others) for others in sizes.others)
         self.writer = WriterNetwork(sizes)
         self.alpha_rate, self.weight_rate = rates

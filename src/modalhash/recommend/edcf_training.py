@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from modalhash.recommend.edcf_network import (
 from modalhash.recommend.edcf_problem import Pairs, Problem
 from modalhash.training import Rows
 
-TASKS = ("both", "preference", "explanation")
+POWER = 4  # α ≥ final^(progress⁴): small for half of the training, then codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Weights:
 
 
 class Objective:
-    """The loss of a batch of users, and α on its way up: at least final^(progress²) after each batch."""
+    """The loss of a batch of users, and α on its way up: at least final^(progress⁴) after each batch."""
 
     def __init__(self, network: EDCFNetwork, problem: Problem, weights: Weights, final: float, steps: int) -> None:
         self.network, self.problem, self.weights = network, problem, weights
@@ -48,6 +48,8 @@ class Objective:
         pairs = self.problem.pairs(np.asarray(users, dtype=np.int64))
         if self.weights.tasks == "explanation":
             pairs = only_rated(pairs)
+        if len(pairs) == 1:  # batch normalisation needs two rows
+            pairs = twice(pairs)
         b, d = (self._codes(side, pairs) for side in (0, 1))
         losses = [self._preference(b, d, pairs), self._explanation(b, d, pairs)]
         s = self.network.s
@@ -62,7 +64,7 @@ class Objective:
     def _raise_alpha(self) -> None:
         if self.weights.tasks == "explanation":
             return
-        self.network.raise_alpha(self.final ** (min(1.0, self.step / self.steps) ** 2))
+        self.network.raise_alpha(self.final ** (min(1.0, self.step / self.steps) ** POWER))
 
     def _codes(self, side: int, pairs: Pairs) -> torch.Tensor:
         given = documents_of(self.problem, side, pairs, interactions=self.weights.tasks != "explanation")
@@ -102,6 +104,11 @@ def only_rated(pairs: Pairs) -> Pairs:
     """The pairs that were not drawn."""
     kept = pairs.wanted > 0
     return Pairs(pairs.users[kept], pairs.items[kept], pairs.wanted[kept], pairs.sentences[kept])
+
+
+def twice(pairs: Pairs) -> Pairs:
+    """The pairs, and once more."""
+    return Pairs(*(np.tile(getattr(pairs, field.name), 2) for field in fields(pairs)))
 
 
 def squares(network: EDCFNetwork) -> torch.Tensor:

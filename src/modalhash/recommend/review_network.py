@@ -41,13 +41,13 @@ def _window(V: F32, filters: F32, bias: F32) -> F32:
     z = np.zeros((n * length, width), dtype=np.float32)
     for place in range(h):
         z += np.ascontiguousarray(around[:, place : place + length]).reshape(-1, d) @ filters[place]
-    return np.asarray(np.maximum(z.reshape(n, length, width).max(axis=1) + bias, 0))
+    return np.asarray(np.maximum(z.reshape(n, length, width).max(axis=1) + bias, 0), dtype=np.float32)
 
 
 def attention(net: Arrays, S: F32, ids: NDArray[np.int64], seen: NDArray[np.bool_]) -> F32:
     """a of the reviews of documents, (D, md): softmax over those that are `seen`, all 0 where none is (5.45, 5.46)."""
     if "attention.scores" not in net:
-        return (seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+        return np.asarray(seen / np.maximum(seen.sum(axis=1, keepdims=True), 1), dtype=np.float32)
     hidden = S @ net["attention.reviews"] + net["ids"][ids] @ net["attention.ids"] + net["attention.bias"]
     scores = (np.maximum(hidden, 0) * net["attention.scores"]).sum(axis=2)
     scores = np.where(seen, scores, -np.inf)
