@@ -115,6 +115,9 @@ class Stub:
         assert all(text.count("Mark") == 1 for text in reviews[2]) and set(reviews[1].tolist()) <= set(
             item_ids.tolist()
         )
+        from modalhash.recommend.quotes import Quotes
+
+        self.quotes = Quotes((reviews[0], np.array([int(i[1:]) for i in reviews[1]]), reviews[2]), N, M)
         self.user_codes_ = BinaryCodes.from_signs(np.ones((N, 8)))
         self.item_codes_ = BinaryCodes.from_signs(np.ones((M, 8)))
         return self
@@ -123,9 +126,10 @@ class Stub:
         return {"n_bits": 8}
 
     def explain(self, user: Any, item: Any) -> Any:
-        from modalhash.recommend.explanation import Explanation
+        from modalhash.recommend.explanation import Explanation, Ground
 
-        return Explanation(None if user == 0 else f"For {user}.", [], 0.0, np.arange(0))
+        quotes = self.quotes.grounds(user, int(item[1:]), 1, self)
+        return Explanation(None if user == 0 else f"For {user}.", [Ground("x", "y", 0.5), *quotes], 0.5, np.arange(0))
 
     def score_sentences(self, user: Any, item: Any, sentences: Any) -> Any:
         return np.array([len(text) for text in sentences], dtype=float)
