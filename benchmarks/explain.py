@@ -140,6 +140,7 @@ def run_cell(task: Task, name: str, seed: int) -> dict[str, Any]:
     """All measures of one system."""
     told = tell(task, name, seed)
     content: dict[str, Any] = {"fit_cpu": round(told.seconds, 2), "told_cpu": round(told.told_seconds, 2)}
+    content["parameters"] = told.parameters
     content["preference"] = None if told.distances is None else preference(task, told.distances)
     content["texts"] = {kind: text_measures(task, texts) for kind, texts in told.texts.items()}
     content["examples"] = examples(task, told)

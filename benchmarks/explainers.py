@@ -50,6 +50,7 @@ class Told:
     sources: list[str] | None = None
     seconds: float = 0.0  # CPU of the fit
     told_seconds: float = 0.0  # and of all texts
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 def tell(task: Task, name: str, seed: int) -> Told:
@@ -67,26 +68,31 @@ def edcf(task: Task, name: str, seed: int) -> Told:
     started = process_time()
     model.fit(task.split.train, reviews=task.reviews, item_ids=task.source.item_ids)
     told = Told(model.user_codes_.hamming(model.item_codes_), seconds=process_time() - started)
+    told.parameters = model.get_params()
     if name == "EDCF_SR":  # it writes nothing
         return told
     ids = task.source.item_ids
     assert ids is not None
     started = process_time()
-    written = [model.explain(u, ids[i].item()).generated or "" for u, i in pairs(task)]
+    found = [model.explain(u, ids[i].item()) for u, i in pairs(task)]
     told.told_seconds = process_time() - started
-    return with_quotes(task, told, model, written)
+    told.texts["written"] = [one.generated or "" for one in found]
+    return with_quotes(told, [[ground for ground in one.grounded if ground.quoted] for one in found])
 
 
-def with_quotes(task: Task, told: Told, model: Any = None, written: list[str] | None = None) -> Told:
-    """The best sentence of others for every pair, beside what the model wrote."""
-    grounds = [first(task.quotes.grounds(u, i, 1, model)) for u, i in pairs(task)]
-    told.texts = ({"written": written} if written else {}) | {"quoted": [g.text if g else "" for g in grounds]}
-    told.sources = [f"{g.source}; words in common: {', '.join(g.words) or 'none'}" if g else "" for g in grounds]
+def with_quotes(told: Told, grounds: list[list[Ground]]) -> Told:
+    """The best quote of every pair, with its source."""
+    best = [own[0] if own else None for own in grounds]
+    told.texts["quoted"] = [ground.text if ground else "" for ground in best]
+    told.sources = [f"{g.source}; words in common: {', '.join(g.words) or 'none'}" if g else "" for g in best]
     return told
 
 
-def first(grounds: list[Ground]) -> Ground | None:
-    return grounds[0] if grounds else None
+def in_common(task: Task, seed: int) -> Told:
+    """Quotes ranked by the words that the user writes elsewhere, without a model."""
+    started = process_time()
+    grounds = [task.quotes.grounds(u, i, 1) for u, i in pairs(task)]
+    return with_quotes(Told(told_seconds=process_time() - started), grounds)
 
 
 def pairs(task: Task) -> list[tuple[int, int]]:
@@ -147,7 +153,7 @@ def nrt(task: Task, seed: int) -> Told:
 OWN: dict[str, Callable[[Any, int], Told]] = {
     "popularity": popular,
     "MDCF": mdcf,
-    "words in common": lambda task, seed: with_quotes(task, Told()),
+    "words in common": in_common,
     "LexRank": quoted(lambda task, u, i, seed: central_sentence(task.quotes, u, i)),
     "most helpful review": quoted(helpful),
     "by chance": quoted(lambda task, u, i, seed: accidental_sentence(task.quotes, u, i, seed)),

@@ -127,6 +127,21 @@ def test_reviews_are_quoted_and_marked(run: Run, tmp_path: Path) -> None:
     assert (code, out) == (2, "") and "reviews.npz: reviews: users must lie in 0…2, got 9…9" in error
 
 
+def test_what_edcf_writes_and_what_it_quotes_stand_apart(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    data, model = tmp_path / "r.csv", tmp_path / "m"
+    data.write_text("\n".join(["user,item,rating,title,review", *REVIEWED]))
+    words = ("--data", str(data), "--bits", "8", "--out", str(model), "--set", "epochs=1")
+    text, facts = both(run, "fit", "EDCF", *words)
+    assert "6 ratings and 5 reviews of 3 items" in text and facts["reviews"] == 5
+    assert {path.name for path in model.iterdir()} == {"model.json", "arrays.safetensors", "titles.json"}
+    text, facts = both(run, "explain", str(model), "--user", "ann", "--item", "1", "--quotes", "1")
+    quoted = [row["text"] for row in facts["grounded"] if row["quoted"]]
+    assert len(quoted) == 1 and quoted[0] in ("I did like the warm\x1b[31m tone.", "Nice.")
+    assert facts["generated"] and "written by the model, nobody said so:" in text and "quoted from reviews" in text
+    assert sum(row["share"] for row in facts["grounded"]) == pytest.approx(facts["score"])
+
+
 def test_a_written_sentence_is_marked_as_such() -> None:
     from modalhash.cli_text import explanation_text
 
@@ -155,6 +170,10 @@ def test_systems_lists_recommenders(run: Run) -> None:
         ("fit MDCF --data r.csv --out new --set low=2", "1 is outside the range 2 to 5"),
         ("fit MDCF --data r.csv --out new --set n_bits=9", "--bits"),
         ("fit MDCF --data r.csv --out new --set colour=9", "MDCF: has no parameter 'colour'"),
+        (
+            "fit EDCF --data r.csv --out new",
+            "EDCF: needs reviews, and r.csv holds none (a CSV has them in a column named",
+        ),
         ("fit MDCF-none --data r.csv --out new", "unknown system 'MDCF-none'; known: "),
         ("recommend untitled --user x", "--user: ids are integers, got 'x'"),
         ("recommend untitled --user 99", "--user: unknown ids 99"),

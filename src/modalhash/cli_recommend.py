@@ -148,7 +148,7 @@ def explain(
     folder: ModelFolder,
     user: User,
     item: Annotated[str, typer.Option("--item", metavar="ID", help="An item of the ratings.")],
-    quotes: Annotated[int, typer.Option("--quotes", min=0, help="How many sentences of reviews to quote.")] = 3,
+    quotes: Annotated[int, typer.Option("--quotes", min=0, help="How many sentences of reviews to quote at most.")] = 3,
     as_json: Json = False,
 ) -> None:
     """Say why an item suits a user: the bits that agree, the views and ratings that they come from, and reviews.
@@ -166,6 +166,8 @@ def explain(
     who, what = _id("--user", model.user_ids_, user), _id("--item", model.item_ids_, item)
     source = quotes_of(folder, model)
     found = model.explain(who, what) if source is None else explain_with_quotes(model, source, who, what, quotes)
+    said = [ground for ground in found.grounded if ground.quoted][:quotes]
+    reasons = [ground for ground in found.grounded if not ground.quoted]
     shown = dict(zip(model.item_ids_.tolist(), titles, strict=True)) if titles else {}
     rated = {f"rated item {id_}": title for id_, title in shown.items()}
     facts = {
@@ -177,6 +179,6 @@ def explain(
         "n_bits": model.n_bits,
         "in_words": in_words(found, model.n_bits),
         "generated": found.generated,
-        "grounded": [asdict(ground) | {"title": rated.get(ground.source)} for ground in found.grounded],
+        "grounded": [asdict(ground) | {"title": rated.get(ground.source)} for ground in [*reasons, *said]],
     }
     say(facts, as_json, lambda: explanation_text(facts))

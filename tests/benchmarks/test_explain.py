@@ -115,14 +115,21 @@ class Stub:
         assert all(text.count("Mark") == 1 for text in reviews[2]) and set(reviews[1].tolist()) <= set(
             item_ids.tolist()
         )
+        from modalhash.recommend.quotes import Quotes
+
+        self.quotes = Quotes((reviews[0], np.array([int(i[1:]) for i in reviews[1]]), reviews[2]), N, M)
         self.user_codes_ = BinaryCodes.from_signs(np.ones((N, 8)))
         self.item_codes_ = BinaryCodes.from_signs(np.ones((M, 8)))
         return self
 
-    def explain(self, user: Any, item: Any) -> Any:
-        from modalhash.recommend.explanation import Explanation
+    def get_params(self) -> dict[str, Any]:
+        return {"n_bits": 8}
 
-        return Explanation(None if user == 0 else f"For {user}.", [], 0.0, np.arange(0))
+    def explain(self, user: Any, item: Any) -> Any:
+        from modalhash.recommend.explanation import Explanation, Ground
+
+        quotes = self.quotes.grounds(user, int(item[1:]), 1, self)
+        return Explanation(None if user == 0 else f"For {user}.", [Ground("x", "y", 0.5), *quotes], 0.5, np.arange(0))
 
     def score_sentences(self, user: Any, item: Any, sentences: Any) -> Any:
         return np.array([len(text) for text in sentences], dtype=float)
@@ -135,7 +142,7 @@ def test_a_recommender_writes_and_ranks(load: Any, monkeypatch: pytest.MonkeyPat
     assert told.texts["written"][:2] == ["", "For 1."] and told.distances.shape == (N, M)
     for (u, i), text in zip(load("explain").pairs(t), told.texts["quoted"], strict=True):
         assert len(text) == max((len(s.text) for s in t.quotes.candidates(u, i)), default=0)
-    assert load("explainers").tell(t, "EDCF_SR", 0).texts == {}
+    assert load("explainers").tell(t, "EDCF_SR", 0).texts == {} and told.parameters == {"n_bits": 8}
     assert load("explain").run_cell(t, "EDCF", 0)["texts"]["quoted"]["grounded"] == 1
 
 
@@ -143,7 +150,8 @@ def test_a_recommender_writes_and_ranks(load: Any, monkeypatch: pytest.MonkeyPat
 @pytest.mark.skipif(not find_spec("modalhash.recommend.documents"), reason="needs EDCF")
 def test_the_generator_is_seeded_and_learns_what_is_usual(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nrt, t = load("nrt"), task(load)
-    monkeypatch.setattr(nrt, "EPOCHS", 30)
+    monkeypatch.setattr(nrt, "EPOCHS", 10)
+    monkeypatch.setattr(nrt, "BATCH", 32)
     reviews = t.source.reviews.of(t.split.train).triple
     first, seconds = nrt.write_all(t.users, t.items, t.split.train, reviews, 0)
     again, _ = nrt.write_all(t.users, t.items, t.split.train, reviews, 0)
