@@ -441,18 +441,41 @@ def fitted() -> mh.EDCF:
     return mh.EDCF(**SMALL).fit(ratings, reviews=reviews)
 
 
-def test_alpha_reaches_codes() -> None:
+def trained(**changed: Any) -> tuple[mh.EDCF, net.EDCFNetwork]:
+    """A fitted system and the network that it was trained as."""
     ratings, reviews, _, _ = planted()
-    r = mh.EDCF(**{**SMALL, "epochs": 8})
-    kept: list[Any] = []
-    train = r._train
-    r._train = lambda *given, **more: kept.append(train(*given, **more)) or kept[-1]  # type: ignore[method-assign,func-returns-value]
-    r.fit(ratings, reviews=reviews)
+    kept: list[net.EDCFNetwork] = []
+
+    class Watched(mh.EDCF):
+        def _train(self, *given: Any, **more: Any) -> net.EDCFNetwork:
+            kept.append(super()._train(*given, **more))
+            return kept[-1]
+
+    return Watched(**{**SMALL, **changed}).fit(ratings, reviews=reviews), kept[-1]
+
+
+def test_alpha_reaches_codes() -> None:
+    r, network = trained(epochs=8)
     assert (r.alpha_ >= 0.999e4).all()
     problem = Problem(sources(), 2, 0.0, np.random.default_rng(0))
     with torch.no_grad():
         given = documents_of(problem, 0, problem.pairs(np.arange(30)), interactions=True)
-        assert float((kept[0].codes(0, given).abs() > 0.99).float().mean()) > 0.97
+        assert float((network.codes(0, given).abs() > 0.99).float().mean()) > 0.97
+
+
+def test_the_codes_of_a_fit_are_those_of_the_network_for_whole_documents() -> None:
+    r, network = trained(epochs=4)
+    given = sources()
+    features = given.features.P, given.features.Q
+    others = given.reviews.items, given.reviews.users
+    for side, codes in enumerate((r.user_codes_, r.item_codes_)):
+        slots = given.documents[side].astype(np.int64)
+        ids = np.array([[1 + others[side][k] if k >= 0 else 0 for k in row] for row in slots])
+        p = (features[side] / np.sqrt((features[side] ** 2).mean())).astype(np.float32)
+        with torch.no_grad():
+            found = network.values(side, net.Documents(given.rows, slots, ids, p)).numpy()
+        sure = np.abs(found) > 1e-4
+        assert sure.mean() > 0.99 and (np.sign(found) == codes.signs())[sure].all()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
