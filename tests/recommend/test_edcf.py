@@ -384,6 +384,14 @@ def test_the_writer_on_arrays_is_the_lstm() -> None:
     assert (log_likelihood(writer, own, nothing) == -np.inf).all()
 
 
+def test_the_writer_starts_at_the_frequencies_of_words() -> None:
+    network, _ = both()
+    rows = np.array([[3, 3, END], [3, 4, END]], dtype=np.int32)
+    network.writer.start_at(rows)
+    p = np.exp(network.writer.output.bias.detach().numpy())
+    assert p.sum() == pytest.approx(1.0, rel=1e-5) and p[3] == pytest.approx(2 * p[4], rel=1e-5)  # 3 + 1 to 1 + 1
+
+
 def test_the_preference_becomes_one_of_six_stars() -> None:
     one = np.ones(1)
     for preference, stars in ((0.0, 0), (0.34, 2), (0.5, 3), (0.69, 3), (0.71, 4), (1.0, 5)):

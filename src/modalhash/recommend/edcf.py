@@ -227,6 +227,7 @@ class EDCF(Recommender):
         steps = self.epochs * max(1, min(-(-len(users) // self.batch_size), len(users) // 2))
         with seeded(seed) as generator:
             network = EDCFNetwork(self._sizes(ratings), (self.alpha_rate, 1.0), (start[0], start[1]))
+            network.writer.start_at(problem.given.sentences)
             self.losses_ = train(
                 network, Objective(network, problem, weights, self.alpha, steps), users, plan, generator
             )

@@ -129,6 +129,12 @@ class WriterNetwork(nn.Module):
         self.lstm = nn.LSTM(sizes.word_width, sizes.lstm_width, batch_first=True)
         self.output = nn.Linear(sizes.lstm_width, sizes.words)
 
+    def start_at(self, rows: NDArray[np.int32]) -> None:
+        """Before it learns, the writer knows how frequent every word is in rows (n, width)."""
+        counts = np.bincount(rows.ravel(), minlength=self.output.out_features) + 1.0
+        with torch.no_grad():
+            self.output.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+
     def forward(self, words: nn.Embedding, C: Tensor, rows: Tensor) -> Tensor:
         """Logits (places, V) of the known words of rows (b, width), the targets, from contexts (b, 2r + 6)."""
         x = torch.tanh(self.context(C))[:, None]  # (5.55)
