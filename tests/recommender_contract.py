@@ -24,8 +24,14 @@ from contract import assert_refused, assert_same, part
 from modalhash.recommend.recommender import Recommender
 
 BITS = 8
-SETTINGS: dict[str, dict[str, Any]] = {}  # parameters with which a slow recommender stays quick here
+SETTINGS: dict[str, dict[str, Any]] = {  # parameters with which a slow recommender stays quick here
+    "EDCF": {
+        **{"epochs": 2, "rank": 4, "word_width": 6, "n_filters": 4, "id_width": 3, "attention_width": 4},
+        **{"hidden": (8,), "lstm_width": 6, "reviews_each": 4, "review_words": 6, "sentence_words": 5},
+    }
+}
 CHECKS: list[Check] = []
+VIEW_CHECKS: list[Check] = []  # of recommenders that take views of users and items
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,31 @@ class Problem:
 
 
 Check = Callable[[type[Recommender], Problem], None]
+
+
+def problem_of(kind: type[Recommender]) -> Problem:
+    """The planted ratings with what this recommender knows users and items by: views, or reviews."""
+    p = planted()
+    if not kind.needs_reviews:
+        return p
+    users, items = ({"reviews": np.array([text(g) for g in of])} for of in (p.user_groups, p.item_groups))
+    return replace(p, user_views=users, item_views=items)
+
+
+def text(group: int) -> str:
+    return f"word{group} says it . a fine word{group} !"
+
+
+def reviews_of(p: Problem, ids: dict[str, Any]) -> Any:
+    """A review of every rated pair that names the item's group, by ids."""
+    if not sp.issparse(p.ratings):
+        return [], [], []
+    entries = sp.csr_array(p.ratings).tocoo()
+    rated = entries.data != 0
+    at = entries.row[rated], entries.col[rated]
+    texts = [text(p.item_groups[i % len(p.item_groups)]) for i in at[1]]
+    named = (ids.get(side, np.arange(n)) for side, n in zip(("user_ids", "item_ids"), p.ratings.shape, strict=True))
+    return *(np.take(np.asarray(of), own, mode="clip") for of, own in zip(named, at, strict=True)), texts
 
 
 def planted(n: int = 60, m: int = 40, groups: int = 4, kept: float = 0.5, noise: float = 0.3, seed: int = 0) -> Problem:
@@ -69,12 +100,27 @@ def check(function: Check) -> Check:
     return function
 
 
+def view_check(function: Check) -> Check:
+    VIEW_CHECKS.append(function)
+    return function
+
+
+def checks_of(kind: type[Recommender]) -> list[Check]:
+    return CHECKS if kind.needs_reviews else [*CHECKS, *VIEW_CHECKS]
+
+
 def make(kind: type[Recommender], **params: Any) -> Recommender:
     return kind(**{"n_bits": BITS, "random_state": 0, **SETTINGS.get(kind.__name__, {}), **params})
 
 
 def fitted(kind: type[Recommender], p: Problem, ids: dict[str, Any] | None = None, **params: Any) -> Recommender:
-    return make(kind, **params).fit(p.ratings, p.user_views, p.item_views, **(ids or {}))
+    return fit(make(kind, **params), p, ids)
+
+
+def fit(r: Recommender, p: Problem, ids: dict[str, Any] | None = None) -> Recommender:
+    if r.needs_reviews:
+        return r.fit(p.ratings, reviews=reviews_of(p, ids or {}), **(ids or {}))
+    return r.fit(p.ratings, p.user_views, p.item_views, **(ids or {}))
 
 
 @check
@@ -186,8 +232,6 @@ def bad_ratings_are_refused(kind: type[Recommender], p: Problem) -> None:
     refused(sp.csr_array(p.ratings.shape), "no rating")
     refused(sp.csr_array((0, 4)), "at least one user")
     refused(p.ratings.astype(complex), "numbers", TypeError)
-    refused(p.ratings[1:], "user_views.*expected 59 rows")
-    refused(p.ratings[:, 1:], "item_views.*expected 39 rows")
     twice = p.ratings.tocoo()
     rows, columns = (np.append(axis, axis[:1]) for axis in (twice.row, twice.col))
     refused(sp.coo_array((np.append(twice.data, 1.0), (rows, columns)), shape=twice.shape), "more than once")
@@ -229,7 +273,7 @@ def inputs_stay_as_they_were(kind: type[Recommender], p: Problem) -> None:
     assert [array.tobytes() for array in (p.ratings.data, p.ratings.indices, *p.user_views.values())] == before
 
 
-@check
+@view_check
 def some_have_no_history_and_some_no_views(kind: type[Recommender], p: Problem) -> None:
     lil = p.ratings.tolil()
     lil[3, :] = 0
@@ -250,7 +294,7 @@ def some_have_no_history_and_some_no_views(kind: type[Recommender], p: Problem) 
     assert_refused(lambda: r.encode_users(part(views, [4])), "row 0 has no view")
 
 
-@check
+@view_check
 def a_side_may_have_no_views(kind: type[Recommender], p: Problem) -> None:
     for users, items in ((None, p.item_views), (p.user_views, None), (None, None), ({}, None)):
         r = make(kind).fit(p.ratings, users, items)
@@ -262,7 +306,7 @@ def a_side_may_have_no_views(kind: type[Recommender], p: Problem) -> None:
             assert_refused(partial(r.encode_items, p.item_views), "without views of items")
 
 
-@check
+@view_check
 def one_gets_the_code_it_gets_among_many(kind: type[Recommender], p: Problem) -> None:
     r = fitted(kind, p)
     many = {name: np.tile(matrix, (40, 1)) for name, matrix in p.user_views.items()}
@@ -275,12 +319,14 @@ def one_gets_the_code_it_gets_among_many(kind: type[Recommender], p: Problem) ->
     assert_same(r.encode_users(gaps)[1], r.encode_users({"place": gaps["place"][1:2]}))
 
 
-@check
+@view_check
 def bad_views_are_refused(kind: type[Recommender], p: Problem) -> None:
     r = fitted(kind, p)
     assert_refused(lambda: r.encode_users({"unknown": p.user_views["age"]}), "unknown")
     assert_refused(lambda: r.encode_users({"age": p.user_views["age"][:, 1:]}), "age.*columns")
     assert_refused(lambda: r.encode_items({}), "at least one view")
+    assert_refused(lambda: fitted(kind, replace(p, ratings=p.ratings[1:])), "user_views.*expected 59 rows")
+    assert_refused(lambda: fitted(kind, replace(p, ratings=p.ratings[:, 1:])), "item_views.*expected 39 rows")
     infinite = {**p.item_views, "text": np.full_like(p.item_views["text"], np.inf)}
     assert_refused(lambda: fitted(kind, replace(p, item_views=infinite)), "item_views.*text.*infinity")
     assert_refused(lambda: make(kind).fit(p.ratings, p.user_views["age"]), "user_views.*mapping", TypeError)
@@ -302,7 +348,7 @@ def same_seed_same_codes(kind: type[Recommender], p: Problem) -> None:
     first, second = (fitted(kind, p, random_state=3) for _ in range(2))
     for name in ("user_codes_", "item_codes_", "encoded_user_codes_"):
         assert_same(vars(first)[name], vars(second)[name])
-    first.fit(p.ratings, p.user_views, p.item_views)
+    fit(first, p)
     assert_same(first.item_codes_, second.item_codes_)
     fitted(kind, p, random_state=None)
 
@@ -329,7 +375,9 @@ def a_saved_recommender_comes_back(kind: type[Recommender], p: Problem) -> None:
             np.testing.assert_array_equal(loaded.recommend([0, 1], 5).ids, r.recommend([0, 1], 5).ids)
             assert_same(loaded.encode_users(p.user_views), r.encode_users(p.user_views))
             assert_same(loaded.encode_items(p.item_views), r.encode_items(p.item_views))
-            assert loaded.explain(0, 1).score == r.explain(0, 1).score
+            why, again = r.explain(0, 1), loaded.explain(0, 1)
+            assert (why.score, why.generated) == (again.score, again.generated)
+            assert [ground.text for ground in why.grounded] == [ground.text for ground in again.grounded]
             loaded.save(second)
         assert {path.name for path in first.iterdir()} == {"model.json", "arrays.safetensors"}
         for path in first.iterdir():
@@ -344,7 +392,7 @@ def parameters_work_as_in_scikit_learn(kind: type[Recommender], p: Problem) -> N
     copy = clone(r)
     assert copy is not r and copy.get_params() == r.get_params()
     assert not [key for key in vars(copy) if key.endswith("_")]
-    assert_same(copy.fit(p.ratings, p.user_views, p.item_views).item_codes_, r.item_codes_)
+    assert_same(fit(copy, p).item_codes_, r.item_codes_)
     assert_refused(lambda: r.set_params(nothing=1), "nothing")
 
 
@@ -378,17 +426,17 @@ def a_failed_fit_leaves_no_model(kind: type[Recommender], p: Problem) -> None:
             raise KeyboardInterrupt
 
     r = Broken(**make(kind).get_params())
-    assert_refused(lambda: r.fit(p.ratings, p.user_views, p.item_views), "", KeyboardInterrupt)
+    assert_refused(lambda: fit(r, p), "", KeyboardInterrupt)
     assert not [key for key in vars(r) if key.endswith("_")]
 
 
 @check
 def small_fits_work(kind: type[Recommender], p: Problem) -> None:
-    one = sp.csr_array(np.array([[5.0]]))
-    assert make(kind).fit(one).recommend(0, exclude_seen=False).ids.tolist() == [[0]]
-    assert make(kind).fit(one).recommend(0).ids.shape == (1, 0)
-    row = sp.csr_array(np.array([[5.0, 0.0, 1.0]]))
-    assert make(kind).fit(row, None, {"x": np.eye(3)}).recommend(0).ids.tolist() == [[1]]
+    one = replace(p, ratings=sp.csr_array(np.array([[5.0]])), user_views={}, item_views={})
+    assert fitted(kind, one).recommend(0, exclude_seen=False).ids.tolist() == [[0]]
+    assert fitted(kind, one).recommend(0).ids.shape == (1, 0)
+    row = replace(one, ratings=sp.csr_array(np.array([[5.0, 0.0, 1.0]])), item_views={"x": np.eye(3)})
+    assert fitted(kind, row).recommend(0).ids.tolist() == [[1]]
     for n_bits in (1, 2, 7, 31, 64, 129):
         r = fitted(kind, p, n_bits=n_bits)
         assert r.user_codes_.n_bits == n_bits and r.recommend([0, 1], k=2).ids.shape == (2, 2)

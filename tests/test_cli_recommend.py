@@ -49,7 +49,8 @@ def test_the_whole_line_from_a_csv(run: Run, tmp_path: Path) -> None:
     text, facts = both(run, "fit", "MDCF", "--data", "r.csv", "--bits", "8", "--out", model, "--seed", "3")
     assert text.startswith("MDCF, 8 bits: learned from 8 ratings of 3 items by 4 users in ") and model in text
     assert {**facts, "seconds": 0} == {
-        "model": model, "system": "MDCF", "bits": 8, "users": 4, "items": 3, "ratings": 8, "seconds": 0,
+        "model": model, "system": "MDCF", "bits": 8, "users": 4, "items": 3, "ratings": 8, "reviews": 0,
+        "seconds": 0,
     }  # fmt: skip
     assert mh.load(model).random_state == 3 and not mh.load(model).verbose
     text, facts = both(run, "recommend", model, "--user", "a")
@@ -93,6 +94,64 @@ def test_who_has_rated_everything(run: Run, tmp_path: Path) -> None:
     assert facts["hits"] == [] and text == "nothing is left to recommend: the user has rated every item\n"
 
 
+REVIEWED = [
+    'ann,1,5,Warm strings,"Lovely warm tone. They stay in tune."',
+    'ann,2,4,Case,"Sturdy case with a warm lining."',
+    'bob,1,5,Warm strings,"Nice.I did like the warm\x1b[31m tone."',
+    "bob,3,1,Pick,",
+    'cid,2,5,Case,"Strong. The lining is warm... and soft."',
+    'cid,3,2,Pick,"Broke at once."',
+]
+
+
+def test_reviews_are_quoted_and_marked(run: Run, tmp_path: Path) -> None:
+    data, model = tmp_path / "r.csv", str(tmp_path / "m")
+    data.write_text("\n".join(["user,item,rating,title,review", *REVIEWED]))
+    assert run("fit", "MDCF", "--data", str(data), "--bits", "4", "--out", model)[0] == 0
+    text, facts = both(run, "explain", model, "--user", "ann", "--item", "1")
+    quoted = [row for row in facts["grounded"] if row["quoted"]]
+    assert [row["text"] for row in quoted] == ["I did like the warm\x1b[31m tone.", "Nice."]
+    assert quoted[0]["source"] == "review by user bob, sentence 2 of 2" and quoted[0]["words"] == ["warm"]
+    assert facts["generated"] is None and sum(row["share"] for row in facts["grounded"]) == pytest.approx(
+        facts["score"]
+    )
+    assert "quoted from reviews of the item:\n  “I did like the warm" in text and "\x1b" not in text
+    assert "(review by user bob, sentence 2 of 2; words in common: warm)" in text and "written" not in text
+    assert "Lovely" not in text  # what ann wrote of it herself
+    _, facts = both(run, "explain", model, "--user", "ann", "--item", "1", "--quotes", "1")
+    assert len([row for row in facts["grounded"] if row["quoted"]]) == 1
+    text, facts = both(run, "explain", model, "--user", "ann", "--item", "1", "--quotes", "0")
+    assert "quoted from" not in text and not any(row["quoted"] for row in facts["grounded"])
+    np.savez(tmp_path / "m" / "reviews.npz", users=[9], items=[0], texts=["a"])
+    code, out, error = run("explain", model, "--user", "ann", "--item", "1")
+    assert (code, out) == (2, "") and "reviews.npz: reviews: users must lie in 0…2, got 9…9" in error
+
+
+def test_what_edcf_writes_and_what_it_quotes_stand_apart(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    data, model = tmp_path / "r.csv", tmp_path / "m"
+    data.write_text("\n".join(["user,item,rating,title,review", *REVIEWED]))
+    words = ("--data", str(data), "--bits", "8", "--out", str(model), "--set", "epochs=1")
+    text, facts = both(run, "fit", "EDCF", *words)
+    assert "6 ratings and 5 reviews of 3 items" in text and facts["reviews"] == 5
+    assert {path.name for path in model.iterdir()} == {"model.json", "arrays.safetensors", "titles.json"}
+    text, facts = both(run, "explain", str(model), "--user", "ann", "--item", "1", "--quotes", "1")
+    quoted = [row["text"] for row in facts["grounded"] if row["quoted"]]
+    assert len(quoted) == 1 and quoted[0] in ("I did like the warm\x1b[31m tone.", "Nice.")
+    assert facts["generated"] and "written by the model, nobody said so:" in text and "quoted from reviews" in text
+    assert sum(row["share"] for row in facts["grounded"]) == pytest.approx(facts["score"])
+
+
+def test_a_written_sentence_is_marked_as_such() -> None:
+    from modalhash.cli_text import explanation_text
+
+    ground = {"source": "codes", "text": "2 of 4 bits agree", "share": 0.5, "quoted": False, "words": [], "title": None}
+    facts = {"user": 1, "item": 2, "title": None, "score": 0.5, "in_words": "…", "generated": "A warm tone."}
+    told = explanation_text({**facts, "grounded": [ground]})
+    assert "written by the model, nobody said so:\n  A warm tone." in told and "quoted" not in told
+    assert "reason" not in explanation_text({**facts, "grounded": []})
+
+
 def test_systems_lists_recommenders(run: Run) -> None:
     text, facts = both(run, "systems")
     assert [row["name"] for row in facts["recommenders"]] == list(RECOMMENDERS)
@@ -102,12 +161,19 @@ def test_systems_lists_recommenders(run: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("fit MDCF --data nowhere --out new", "nowhere: is neither known ratings (ml1m) nor an existing path"),
+        (
+            "fit MDCF --data nowhere --out new",
+            "nowhere: is neither known ratings (ml1m, amazon_musical_instruments) nor an existing path",
+        ),
         ("fit MDCF --data bad.csv --out new", "bad.csv: line 2: expected a rating as a number, got 'good'"),
         ("fit MDCF --data r.csv --out thesis", "thesis: holds other files"),
         ("fit MDCF --data r.csv --out new --set low=2", "1 is outside the range 2 to 5"),
         ("fit MDCF --data r.csv --out new --set n_bits=9", "--bits"),
         ("fit MDCF --data r.csv --out new --set colour=9", "MDCF: has no parameter 'colour'"),
+        (
+            "fit EDCF --data r.csv --out new",
+            "EDCF: needs reviews, and r.csv holds none (a CSV has them in a column named",
+        ),
         ("fit MDCF-none --data r.csv --out new", "unknown system 'MDCF-none'; known: "),
         ("recommend untitled --user x", "--user: ids are integers, got 'x'"),
         ("recommend untitled --user 99", "--user: unknown ids 99"),

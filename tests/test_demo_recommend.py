@@ -13,6 +13,7 @@ from coloured_pictures import coloured_pictures
 from modalhash.cli_recommend import open_recommender
 from modalhash.datasets import Dataset
 from modalhash.datasets.ratings import Ratings, write_ratings
+from modalhash.datasets.reviews import Reviews
 from modalhash.demo.hit_rates import measure, split_ratings
 from modalhash.demo.recommend import learn, nearest_new, run_recommend
 from modalhash.demo.recommend_page import Pick, Reader, others_text, write_recommend_page
@@ -107,9 +108,12 @@ def test_a_run_on_simulated_users(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert [pick["item"] for pick in user["recommended"]] == hits  # ids are positions here
         assert len(user["new_items"]) == 5 and all(pick["is_new"] for pick in user["new_items"])
         assert all(" of 16 bits agree, most from " in pick["why"] for pick in user["recommended"])
+        assert all((" nearest of what was rated: " in pick["why"]) != user["new"] for pick in user["recommended"])
+        assert not any(pick["quote"] for pick in user["recommended"])  # nobody wrote anything, so nothing is quoted
     page = Page(Path(result["page"]).read_text(encoding="utf8"))
     page.check_loads_nothing()
     assert len(page.all("section")) == 6 and "do not exist" in page.text and not page.all("b")
+    assert "word for word" not in page.text and not page.all("blockquote")
     assert len(page.all("img")) == 4 * (9 + 15) + 2 * 15
 
 
@@ -122,6 +126,32 @@ def test_a_run_on_real_ratings(tmp_path: Path) -> None:
     assert f"among {others_text(result['rows'])} others" in text and max(row["others"] for row in result["rows"]) < 39
     assert "All ratings of one item in five were kept" in text
     assert "Recommended from p" in text and "imulated users" not in text and "emoji" not in text
+
+
+def test_cards_quote_what_others_wrote(tmp_path: Path) -> None:
+    p = planted()
+    entries = p.ratings.tocoo()
+    texts = [
+        f"Plain <b>words</b> of {u} on {i}. {'Long ' * 60}end." for u, i in zip(entries.row, entries.col, strict=True)
+    ]
+    reviews = Reviews(entries.row, entries.col, texts)
+    write_ratings(Ratings(name="p", ratings=p.ratings, reviews=reviews), tmp_path / "p")
+    result = run_recommend(tmp_path / "out", 8, 1, data=str(tmp_path / "p"), quiet=True)
+    ratings = Ratings(name="p", ratings=p.ratings)
+    train = split_ratings(ratings, 0).train
+    picks = [(user["user"], pick) for user in result["users"] for pick in user["recommended"]]
+    for user, pick in picks:
+        author = int(pick["source"].split(",")[0].rpartition(" ")[2])
+        assert author != user and train[author, pick["item"]] != 0  # nothing that is withheld is quoted
+        assert pick["quote"] == f"Plain <b>words</b> of {author} on {pick['item']}."
+        assert "; nearest of what was rated: " in pick["why"]
+    page = Page(Path(result["page"]).read_text(encoding="utf8"))
+    page.check_loads_nothing()
+    assert len(page.all("blockquote")) == len(picks) and not page.all("b") and "word for word" in page.text
+    from modalhash.cli_recommend import quotes_of
+
+    model, _ = open_recommender(tmp_path / "out" / "recommender")
+    assert quotes_of(tmp_path / "out" / "recommender", model) is not None
 
 
 def test_a_folder_of_the_user_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

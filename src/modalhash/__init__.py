@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from modalhash.index import Index as Index
     from modalhash.index import Store as Store
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
+    from modalhash.recommend.edcf import EDCF as EDCF
     from modalhash.recommend.mdcf import MDCF as MDCF
     from modalhash.social.dstdh import DSTDH as DSTDH
     from modalhash.social.lagnh import LAGNH as LAGNH
@@ -53,6 +54,7 @@ _NAMES = {
     "Comparison": "evaluation.compare",
     "DCSH": "crossmodal.dcsh",
     "DSTDH": "social.dstdh",
+    "EDCF": "recommend.edcf",
     "HMAH": "crossmodal.hmah",
     "Hits": "index",
     "ITQ": "baselines.itq",

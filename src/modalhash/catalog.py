@@ -32,7 +32,7 @@ SYSTEMS = {
     "CCAITQ": "baselines.cca_itq",
     "SignEmbedding": "baselines.sign_embedding",
 }
-RECOMMENDERS = {"MDCF": "recommend.mdcf"}
+RECOMMENDERS = {"MDCF": "recommend.mdcf", "EDCF": "recommend.edcf"}
 
 
 def module_of(name: str) -> ModuleType:

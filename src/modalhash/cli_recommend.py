@@ -11,10 +11,13 @@ import typer
 from modalhash.cli_options import Json, say
 
 if TYPE_CHECKING:
+    from modalhash.datasets.reviews import Reviews
+    from modalhash.recommend.quotes import Quotes
     from modalhash.recommend.recommender import Recommender
     from modalhash.views import Array
 
 TITLES = "titles.json"  # beside the model: what to show of the items, in their order
+REVIEWS = "reviews.npz"  # and what to quote
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted recommender.")]
 User = Annotated[str, typer.Option("--user", metavar="ID", help="A user of the ratings.")]
 
@@ -27,14 +30,15 @@ def fit_recommender(system: str, data: str, out: Path, params: dict[str, Any]) -
     from modalhash.datasets.ratings import load_ratings
 
     model = make_recommender(system).set_params(**params)
-    if model.needs_reviews:
-        raise ValueError(f"{system}: needs reviews, which files of ratings do not hold; fit it in Python")
     source = load_ratings(data)
+    if model.needs_reviews and source.reviews is None:
+        raise ValueError(f"{system}: needs reviews, and {data} holds none (a CSV has them in a column named review)")
     started = time.perf_counter()
     ids = {"user_ids": source.user_ids, "item_ids": source.item_ids}
-    model.fit(source.ratings, source.user_views, source.item_views, **ids)
+    read = source.written if model.needs_reviews else None
+    model.fit(source.ratings, source.user_views, source.item_views, reviews=read, **ids)
     seconds = round(time.perf_counter() - started, 3)
-    save_with_titles(model.set_params(verbose=False), out, source.titles)
+    save_with_titles(model.set_params(verbose=False), out, source.titles, source.reviews)
     facts = {
         "model": str(out),
         "system": system,
@@ -42,17 +46,23 @@ def fit_recommender(system: str, data: str, out: Path, params: dict[str, Any]) -
         "users": source.ratings.shape[0],
         "items": source.ratings.shape[1],
         "ratings": int(source.ratings.nnz),
+        "reviews": len(source.reviews or ()),
         "seconds": seconds,
     }
+    reviews = f" and {facts['reviews']:,} reviews" if read else ""
     told = (
-        f"{system}, {model.n_bits} bits: learned from {facts['ratings']:,} ratings of {facts['items']:,} items by "
-        f"{facts['users']:,} users in {seconds:.1f} s, written to {out}"
+        f"{system}, {model.n_bits} bits: learned from {facts['ratings']:,} ratings{reviews} of {facts['items']:,} "
+        f"items by {facts['users']:,} users in {seconds:.1f} s, written to {out}"
     )
     say(facts, not params["verbose"], lambda: told)
 
 
-def save_with_titles(model: Recommender, folder: Path, titles: Sequence[str] | None) -> None:
-    """Save a model and the titles of its items in one folder, whole or not at all."""
+def save_with_titles(
+    model: Recommender, folder: Path, titles: Sequence[str] | None, reviews: Reviews | None = None
+) -> None:
+    """Save a model with the titles of its items and the reviews to quote from, in one folder, whole or not at all."""
+    import numpy as np
+
     from modalhash.folders import write_json, written_whole
     from modalhash.model import MODEL
 
@@ -60,6 +70,24 @@ def save_with_titles(model: Recommender, folder: Path, titles: Sequence[str] | N
         model.write(temporary)
         if titles is not None:
             write_json(temporary / TITLES, {"format": 1, "titles": list(titles)})
+        if reviews is not None and not model.needs_reviews:  # one that needs them keeps them itself
+            arrays: dict[str, Any] = reviews.arrays()
+            np.savez(temporary / REVIEWS, **arrays)
+
+
+def quotes_of(folder: Path, model: Recommender) -> Quotes | None:
+    """The reviews beside a model, to quote from; None where there are none.  ValueError names a damaged file."""
+    from modalhash.datasets.reviews import read_reviews
+    from modalhash.recommend.quotes import Quotes
+
+    path = folder / REVIEWS
+    if not path.exists():
+        return None
+    reviews = read_reviews(path)
+    try:
+        return Quotes(reviews.triple, len(model.user_ids_), len(model.item_ids_), model.user_ids_)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def open_recommender(folder: Path) -> tuple[Recommender, list[str] | None]:
@@ -120,20 +148,26 @@ def explain(
     folder: ModelFolder,
     user: User,
     item: Annotated[str, typer.Option("--item", metavar="ID", help="An item of the ratings.")],
+    quotes: Annotated[int, typer.Option("--quotes", min=0, help="How many sentences of reviews to quote at most.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Say why an item suits a user: the bits that agree, and the views and ratings that they come from.
+    """Say why an item suits a user: the bits that agree, the views and ratings that they come from, and reviews.
 
+    A sentence that the model wrote and sentences that it quotes from others' reviews are marked as such.
     Example: modalhash explain recommender --user 17 --item 260
     """
     from dataclasses import asdict
 
     from modalhash.cli_text import explanation_text
     from modalhash.recommend.explanation import in_words
+    from modalhash.recommend.quotes import explain_with_quotes
 
     model, titles = open_recommender(folder)
     who, what = _id("--user", model.user_ids_, user), _id("--item", model.item_ids_, item)
-    found = model.explain(who, what)
+    source = quotes_of(folder, model)
+    found = model.explain(who, what) if source is None else explain_with_quotes(model, source, who, what, quotes)
+    said = [ground for ground in found.grounded if ground.quoted][:quotes]
+    reasons = [ground for ground in found.grounded if not ground.quoted]
     shown = dict(zip(model.item_ids_.tolist(), titles, strict=True)) if titles else {}
     rated = {f"rated item {id_}": title for id_, title in shown.items()}
     facts = {
@@ -145,6 +179,6 @@ def explain(
         "n_bits": model.n_bits,
         "in_words": in_words(found, model.n_bits),
         "generated": found.generated,
-        "grounded": [asdict(ground) | {"title": rated.get(ground.source)} for ground in found.grounded],
+        "grounded": [asdict(ground) | {"title": rated.get(ground.source)} for ground in [*reasons, *said]],
     }
     say(facts, as_json, lambda: explanation_text(facts))

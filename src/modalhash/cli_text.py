@@ -179,10 +179,17 @@ def recommended_text(rows: Sequence[Mapping[str, Any]], n_bits: int | None) -> s
 
 
 def explanation_text(facts: Mapping[str, Any]) -> str:
-    """Why an item suits a user as text."""
+    """Why an item suits a user as text: what was written, what is quoted with its source, and the other reasons."""
     item = f"{facts['item']} ({facts['title']})" if facts["title"] else str(facts["item"])
     lines = [f"{_cell(item)} for user {_cell(facts['user'])}: score {facts['score']:.3f}, {facts['in_words']}"]
-    lines += [_cell(facts["generated"])] if facts["generated"] else []
+    if facts["generated"]:
+        lines += ["written by the model, nobody said so:", f"  {_cell(facts['generated'])}"]
+    quoted = [row for row in facts["grounded"] if row["quoted"]]
+    if quoted:
+        lines.append("quoted from reviews of the item:")
+    for row in quoted:
+        shared = f"; words in common: {', '.join(row['words'])}" if row["words"] else ""
+        lines += [f"  “{_cell(row['text'])}”", f"    ({_cell(row['source'] + shared)})"]
     rows = [
         {
             "reason": f"{row['source']} ({row['title']})" if row["title"] else row["source"],
@@ -190,8 +197,9 @@ def explanation_text(facts: Mapping[str, Any]) -> str:
             "part of the score": row["share"],
         }
         for row in facts["grounded"]
+        if not row["quoted"]
     ]
-    return "\n".join([*lines, table(rows, ("reason", "what", "part of the score"))])
+    return "\n".join([*lines, *([table(rows, ("reason", "what", "part of the score"))] if rows else [])])
 
 
 def bits_text(facts: Mapping[str, Any]) -> str:

@@ -13,8 +13,8 @@ from modalhash.datasets import Dataset, load_dataset, pack
 from modalhash.datasets.clipart import SHA256, label_words, labelled_split, load_clipart, tag_matrix
 from modalhash.datasets.fair import tells
 from modalhash.features import GradientColour, Tfidf
-from modalhash.features.words import words
 from modalhash.views import is_sparse, missing
+from modalhash.words import words
 
 
 @pytest.fixture(scope="module")

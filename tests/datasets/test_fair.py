@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modalhash.datasets.fair import forms, tells, without
-from modalhash.features.words import words
+from modalhash.words import words
 
 
 @pytest.mark.parametrize(

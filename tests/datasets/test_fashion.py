@@ -15,8 +15,8 @@ from modalhash.datasets import load_dataset
 from modalhash.datasets.fair import tells
 from modalhash.datasets.fashion import ATTRIBUTES, attribute_words, subset
 from modalhash.datasets.outside import read_outside
-from modalhash.features.words import words
 from modalhash.views import missing
+from modalhash.words import words
 
 PARTS = np.repeat([2, 1, 0], [20, 60, 120])[np.random.default_rng(0).permutation(200)]
 

@@ -12,7 +12,7 @@ from outside_data import lines, needs
 from modalhash.datasets import load_dataset
 from modalhash.datasets.fair import tells
 from modalhash.datasets.ml1m import genre_words
-from modalhash.features.words import words
+from modalhash.words import words
 
 
 def poster(seed: int) -> bytes:

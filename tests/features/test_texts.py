@@ -10,8 +10,8 @@ import pytest
 
 from modalhash.features import GradientColour, Tfidf, load_extractor
 from modalhash.features.texts import topics
-from modalhash.features.words import words
 from modalhash.views import check_views, missing
+from modalhash.words import words
 
 TEXTS = ["a red cat", "the red dog", "cat and dog", "Ein roter Hund", "the dog sleeps", "el perro rojo", "perro y gato"]
 

@@ -8,13 +8,16 @@ import pytest
 
 from modalhash.catalog import RECOMMENDERS, recommender
 from modalhash.recommend.recommender import Recommender
-from recommender_contract import CHECKS, Check, planted
+from recommender_contract import Check, checks_of, problem_of
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", RECOMMENDERS)
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [(name, check) for name in RECOMMENDERS for check in checks_of(recommender(name))],
+    ids=lambda part: part if isinstance(part, str) else part.__name__,
+)
 def test_contract(name: str, check: Check) -> None:
-    check(recommender(name), planted())
+    check(recommender(name), problem_of(recommender(name)))
 
 
 @pytest.mark.parametrize("name", RECOMMENDERS)

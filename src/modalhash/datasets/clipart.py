@@ -11,8 +11,8 @@ from modalhash.datasets.assemble import check_choice, from_raw, usual_extractors
 from modalhash.datasets.dataset import Dataset, Positions
 from modalhash.datasets.fair import forms, tells, without
 from modalhash.datasets.pack import pictures, read_pack
-from modalhash.features.words import words
 from modalhash.views import Array, Matrix
+from modalhash.words import words
 
 SHA256 = "200ce20e933dc316e8c111f7478a3c45907f3690c791981b667935249acca298"
 SEED = 21  # of the split, fixed for good: figures stay comparable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from modalhash.features.words import words
+from modalhash.words import words
 
 IRREGULAR = {"man": "men", "woman": "women", "child": "children", "person": "people", "foot": "feet", "mouse": "mice"}
 SHORTEST_PART = 4  # letters of a label word that is also found inside a compound

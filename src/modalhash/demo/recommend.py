@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,21 @@ from modalhash.catalog import make_recommender
 from modalhash.cli_recommend import save_with_titles
 from modalhash.datasets import Dataset
 from modalhash.datasets.ratings import Ratings, load_ratings
+from modalhash.datasets.reviews import Reviews
 from modalhash.demo.hit_rates import Split, measure, split_ratings
 from modalhash.demo.page import seeds_text
 from modalhash.demo.recommend_page import Pick, Reader, others_text, write_recommend_page
 from modalhash.demo.simulated import Taste, simulate
 from modalhash.folders import check_target
 from modalhash.model import MODEL
-from modalhash.recommend.explanation import in_words
+from modalhash.recommend.explanation import Explanation, in_words
+from modalhash.recommend.quotes import Quotes
 from modalhash.recommend.recommender import Recommender
 
 KNOWN, NEW = 4, 2  # users that the page shows
 RATED = (6, 3)  # what they liked most and least
 K = (10, 5)  # what is recommended of all items, and of the new ones
+QUOTED, SHORT = 8, 140  # of so many sentences the first of so few signs stands on a card
 
 
 def run_recommend(
@@ -61,7 +64,7 @@ def run_recommend(
     for reader in readers:
         names = ", ".join(pick.title for pick in reader.picks[:5])
         console.print(f"[bold]{escape(reader.caption)}[/bold]: {escape(names)}", highlight=False)
-    save_with_titles(model, folder, source.titles)
+    save_with_titles(model, folder, source.titles, training_reviews(source, split))
     page = write_recommend_page(out / "recommend.html", source, readers, rows, model.n_bits, seeds)
     seconds = time.perf_counter() - started
     console.print(f"\nDone in {seconds:.0f} s. The page: {page}", markup=False, highlight=False, soft_wrap=True)
@@ -126,10 +129,14 @@ def read(source: Ratings, split: Split, model: Recommender, taste: Taste | None,
     hits = model.recommend(id_, K[0])
     first = [place[item] for item in hits.ids[0].tolist()]
     suits = np.zeros(len(titles), dtype=bool) if taste is None else taste.suits()[user]
+    reviews = training_reviews(source, split)
+    n, m = source.ratings.shape
+    quotes = None if reviews is None else Quotes(reviews.triple, n, m, model.user_ids_)
 
     def pick(at: int) -> Pick:
-        why = in_words(model.explain(id_, model.item_ids_[at].item()), model.n_bits)
-        return Pick(at, titles[at], at in split.new_item_set, bool(suits[at]), why)
+        found = model.explain(id_, model.item_ids_[at].item())
+        why = in_words(found, model.n_bits) + nearest_rated(found, titles, place)
+        return Pick(at, titles[at], at in split.new_item_set, bool(suits[at]), why, *quoted(quotes, user, at))
 
     return Reader(
         id_,
@@ -139,6 +146,25 @@ def read(source: Ratings, split: Split, model: Recommender, taste: Taste | None,
         tuple(map(pick, first)),
         tuple(map(pick, nearest_new(split, model, user))),
     )
+
+
+def training_reviews(source: Ratings, split: Split) -> Reviews | None:
+    """Reviews of pairs that train, None where nothing is written."""
+    return None if source.reviews is None else source.reviews.of(split.train)
+
+
+def nearest_rated(found: Explanation, titles: Sequence[str], place: Mapping[Any, int]) -> str:
+    """What the user has rated whose code is nearest, as the end of a reason; nothing for who has rated nothing."""
+    rated = {f"rated item {id_}": at for id_, at in place.items()}
+    near = [rated[ground.source] for ground in found.grounded if ground.source in rated]
+    return f"; nearest of what was rated: {titles[near[0]]}" if near else ""
+
+
+def quoted(quotes: Quotes | None, user: int, item: int) -> tuple[str, str]:
+    """A sentence of others about an item and its source: the best that is short, else the best; empty for none."""
+    found = [] if quotes is None else quotes.grounds(user, item, QUOTED)
+    short = [ground for ground in found if len(ground.text) <= SHORT] or found
+    return (short[0].text, short[0].source) if short else ("", "")
 
 
 def rated_by(split: Split, user: int) -> tuple[tuple[int, str], ...]:

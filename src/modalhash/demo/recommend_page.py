@@ -19,13 +19,18 @@ HEADS = ("HR@10 MDCF", "popularity", "chance")
 
 @dataclass(frozen=True)
 class Pick:
-    """A recommended item: position and title, whether nobody has rated it, whether it suits a stated taste, and why."""
+    """A recommended item: position and title, whether nobody has rated it, whether it suits a stated taste, and why.
+
+    quote: a sentence of a review of it, sign by sign, empty for none; source: whose.
+    """
 
     item: int
     title: str
     is_new: bool
     suits: bool
     why: str
+    quote: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ def write_recommend_page(
         heads="".join(f"<th scope=col class=n>{head}</th>" for head in _heads(simulated)),
         table="\n".join(_row(row, simulated) for row in rows),
         readers="\n".join(_section(reader, data) for reader in readers),
+        quotes=QUOTES if any(pick.quote for reader in readers for pick in (*reader.picks, *reader.new_picks)) else "",
         taste=TASTE if simulated else "",
         credit=CREDIT if simulated else "",
     )
@@ -76,6 +82,7 @@ def write_recommend_page(
 
 TASTE = """Among the others are some of the groups that the user likes, so that no ranking could be right each time.
 “Of the taste” is the share of the first ten that are of a liked group."""
+QUOTES = "In quotation marks: a sentence that another user wrote of the item, word for word, with its source."
 CREDIT = "Green frame: of a group that the user likes. Pictures: Fluent emoji by Microsoft (MIT)."
 
 
@@ -87,9 +94,8 @@ def others_text(rows: Sequence[dict[str, Any]]) -> str:
 
 def _intro(data: Ratings, n_bits: int, simulated: bool) -> str:
     n, m = data.ratings.shape
-    learned = (
-        f"MDCF learned a code of {n_bits} bits for each of {n:,} users and {m:,} items, from ratings and from views"
-    )
+    views = " and from views" if data.user_views or data.item_views else ""
+    learned = f"MDCF learned a code of {n_bits} bits for each of {n:,} users and {m:,} items, from ratings{views}"
     if not simulated:
         kept = _kept(data)
         return f"{learned}. What is near a user by the count of differing bits is recommended.{kept}"
@@ -148,4 +154,7 @@ def _section(reader: Reader, data: Ratings) -> str:
 
 def _pick(pick: Pick, picture: bytes) -> str:
     made = card(pick.title, picture, pick.why, hit=pick.suits)
+    if pick.quote:
+        said = f"“{escape(pick.quote)}”<cite>{escape(pick.source)}</cite>"
+        made = f"<div class=said>{made}<blockquote>{said}</blockquote></div>"
     return f"<div class=new><span>new</span>{made}</div>" if pick.is_new else made

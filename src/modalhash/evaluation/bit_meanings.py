@@ -206,7 +206,7 @@ def word_terms(data: Dataset, min_count: int = MIN_COUNT) -> tuple[Matrix, list[
     """
     from scipy.sparse import csr_matrix
 
-    from modalhash.features.words import words
+    from modalhash.words import words
 
     texts = next((column for column in data.raw.values() if len(column) and isinstance(column[0], str)), None)
     if texts is None:

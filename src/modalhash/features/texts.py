@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalhash.features.extractor import Extractor, check_raw
-from modalhash.features.words import words
 from modalhash.hasher import check_integer
 from modalhash.solvers import fix_signs
 from modalhash.views import Matrix
+from modalhash.words import words
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,7 +26,7 @@ class Tfidf(Extractor):
     count as well, so that inflected, rare and misspelt words find; None for whole words only.
     n_topics: the matrix is projected on that many leading singular directions of the training texts (fewer where
     there are fewer texts or words), so that two words find as well as twenty; None keeps the sparse words.
-    What is a word: see `features.words.words`.
+    What is a word: see `words.words`.
     """
 
     min_df: int = 2

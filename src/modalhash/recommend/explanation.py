@@ -9,11 +9,16 @@ from modalhash.views import Array
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """One reason: where it comes from, what it says, and its part of the score (0 for one that only illustrates)."""
+    """One reason: where it comes from, what it says, and its part of the score (0 for one that only illustrates).
+
+    quoted: the text is a sentence of a review, sign by sign; words: those of it that the user wrote elsewhere, too.
+    """
 
     source: str
     text: str
     share: float
+    quoted: bool = False
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

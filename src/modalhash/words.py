@@ -43,3 +43,33 @@ def _pieces(word: str, shortest: int, longest: int) -> Iterator[str]:
     closed = f"<{word}>"  # "<" and "#" never occur in a word, so no piece is mistaken for one
     for length in range(shortest, min(longest, len(closed)) + 1):
         yield from (f"#{closed[i : i + length]}" for i in range(len(closed) - length + 1))
+
+
+# English words that say nothing of a thing; parts of "don't", "it's" … among them
+_FUNCTION_WORDS = """
+a about above after again against ain all also although always am an and another any anybody anyone anything are
+aren around as at away back be became because been before being below between both but by can cannot cant could
+couldn d did didn do does doesn doing don done dont down during each either else enough etc even ever every
+everybody everyone everything few for from further get gets getting go goes going gone got had hadn has hasn have
+haven having he her here hers herself him himself his how however i if im in into is isn it its itself ive just ll
+less let like ll m many may maybe me might mine more most much must my myself neither never no nobody none nor not
+nothing now of off often on once one only onto or other others our ours ourselves out over own perhaps quite rather
+re really s same say see seem seems shall she should shouldn since so some somebody someone something sometimes
+still such t than that thats the their theirs them themselves then there these they thing things this those though
+through thus to too toward towards under until up upon us ve very was wasn way we well were weren what whatever when
+where whether which while who whom whose why will with within without won would wouldn yes yet you your yours
+yourself yourselves
+"""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+
+
+def content_words(text: str) -> list[str]:
+    """The words of a text that may say something of a thing: no function words of English, numbers or single letters.
+
+    A single sign of a script that is written without spaces counts.
+    """
+    return [word for word in words(text) if _has_content(word)]
+
+
+def _has_content(word: str) -> bool:
+    return word not in FUNCTION_WORDS and not word.isdigit() and (len(word) > 1 or bool(_RUNS.fullmatch(word)))
