@@ -20,6 +20,7 @@ TRIAL = 8  # queries that measure the buckets
 AGAIN = 16  # searches after which the slower way is tried once more
 FAR = 3  # a scan that was measured to be so many times slower is not tried again
 SECONDS_AN_ENTRY = 4e-9  # a bucket or code looked at, until it is measured
+MEMORY = 0.9  # of what earlier queries took: one that looks at little takes long an entry
 SECONDS_A_PLACE = 40e-9  # an item in one table, when built
 WORTH_A_TABLE = 100_000  # codes
 WORTH_A_MULTI_INDEX = 1_000_000
@@ -70,7 +71,7 @@ class Search:
         self.scanner = Scanner(codes, threads)
         self.buckets: Table | MultiIndex | None = None
         self._seconds_of_few = 0.0
-        self._seconds_an_entry = SECONDS_AN_ENTRY
+        self._opened = (0.0, 0.0)  # seconds and entries of queries by buckets, older ones fading
         self._costs: dict[tuple[int, int], Costs] = {}
 
     def nearest(self, queries: BinaryCodes, k: int) -> Nearest:
@@ -101,14 +102,19 @@ class Search:
         """Open buckets for at most so many seconds a query, then scan for the queries that need longer."""
         assert self.buckets is not None
         started = process_time()
-        budget = int(seconds / self._seconds_an_entry)
+        budget = int(seconds / self._seconds_an_entry())
         (positions, distances), work = self.buckets.nearest(queries, k, budget, self.scanner.usable_threads())
         given_up = np.flatnonzero(work < 0)
         if len(given_up):
             positions[given_up], distances[given_up] = self._scan(queries[given_up], k)
         else:
-            self._seconds_an_entry = (process_time() - started) / work.sum()
+            spent, entries = self._opened
+            self._opened = MEMORY * spent + process_time() - started, MEMORY * entries + float(work.sum())
         return positions, distances
+
+    def _seconds_an_entry(self) -> float:
+        spent, entries = self._opened
+        return spent / entries if spent else SECONDS_AN_ENTRY
 
     def _has_buckets(self) -> bool:
         if self.buckets is not None or self.method == "scan" or wanted_path() == "numpy":
