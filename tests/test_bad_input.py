@@ -66,7 +66,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from_dataset(root / "collection-other", hasher, DATA)
     mh.LSH(n_bits=8, random_state=1).fit(DATA.views).save(root / "collection-other" / "model")
     from_dataset(root / "collection-half", hasher, DATA)
-    (root / "collection-half" / "index" / "index.json").unlink()
+    (root / "collection-half" / "store" / "items.sqlite").unlink()
     for name, arrays in {
         "rows": {"view.image": X, "view.text": Y[:-1]},
         "unknown": {"view.image": X, "vew.text": Y},
@@ -233,7 +233,12 @@ FILE_CASES: list[Case] = [
     ("save over file", lambda r: picture(r).save(r / "file"), ValueError, "file: is a file"),
     ("absent collection", lambda r: Collection.open(r / "nowhere"), FileNotFoundError, "collection.json"),
     ("other model", lambda r: Collection.open(r / "collection-other"), ValueError, "another model"),
-    ("half a collection", lambda r: Collection.open(r / "collection-half"), FileNotFoundError, "index.json: not found"),
+    (
+        "half a collection",
+        lambda r: Collection.open(r / "collection-half"),
+        FileNotFoundError,
+        "items.sqlite: not found",
+    ),
     (
         "words without extractor",
         lambda r: Collection.open(r / "collection").search(text="cat"),

@@ -15,10 +15,11 @@ from PIL import Image
 
 import modalhash as mh
 from modalhash.catalog import make
-from modalhash.collection import Collection, Show, from_dataset
+from modalhash.collection import Collection, Show, from_dataset, model_checksum
 from modalhash.datasets import Dataset
-from modalhash.datasets.files import with_features
-from modalhash.index import Hits, Index
+from modalhash.datasets.files import join_pictures, with_features
+from modalhash.folders import write_state
+from modalhash.index import Hits, Index, StoreLocked
 
 COLOURS = ("red", "green", "blue", "orange")
 N = 48
@@ -67,6 +68,27 @@ def written(data: Dataset, hasher: Any, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("collection") / "c"
     from_dataset(folder, hasher, data)
     return folder
+
+
+@pytest.fixture(scope="module")
+def in_memory(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection of quantised codes."""
+    folder = tmp_path_factory.mktemp("collection") / "c"
+    from_dataset(folder, mh.ACQH(n_bits=8, random_state=0).fit(data.part("train"), data.part_labels("train")), data)
+    return folder
+
+
+def as_first_written(made: Collection, folder: Path) -> None:
+    """A collection of binary codes as version 0.1.0 wrote it."""
+    model = model_checksum(folder / "model")
+    shutil.rmtree(folder / "store")
+    for name in ("index", "show"):
+        (folder / name).mkdir()
+    made.index.write(folder / "index")
+    pictures = join_pictures(made.show.pictures)
+    write_state(folder / "show", "show.json", {"class": "Show"}, {"titles": list(made.show.titles), **pictures})
+    description = {"format": 1, "class": "Collection", "version": "0.1.0", "model": model, "items": len(made)}
+    (folder / "collection.json").write_text(json.dumps({**description, "n_bits": 16, "views": ["image", "text"]}))
 
 
 @pytest.fixture(scope="module")
@@ -189,20 +211,22 @@ FILES = [
     "collection.json",
     "model/model.json",
     "model/arrays.safetensors",
-    "index/index.json",
-    "index/arrays.safetensors",
-    "show/show.json",
-    "show/arrays.safetensors",
     "features/text/extractor.json",
     "features/image/arrays.safetensors",
 ]
+STORED = [*FILES, "store/items.sqlite"]
+IN_MEMORY = [*FILES, "index/index.json", "index/arrays.safetensors", "show/show.json", "show/arrays.safetensors"]
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    ("fixture", "file"), [*(("written", file) for file in STORED), *(("in_memory", file) for file in IN_MEMORY)]
+)
 @pytest.mark.parametrize("kind", ["gone", "empty", "half", "garbage"])
-def test_damage_to_each_file_is_noticed(written: Path, tmp_path: Path, file: str, kind: str) -> None:
+def test_damage_to_each_file_is_noticed(
+    request: pytest.FixtureRequest, tmp_path: Path, fixture: str, file: str, kind: str
+) -> None:
     folder = tmp_path / "c"
-    shutil.copytree(written, folder)
+    shutil.copytree(request.getfixturevalue(fixture), folder)
     content = (folder / file).read_bytes()
     if kind == "gone":
         (folder / file).unlink()
@@ -217,7 +241,7 @@ def test_damage_to_each_file_is_noticed(written: Path, tmp_path: Path, file: str
     [
         ("collection.json", damage_json("items", 41)),
         ("collection.json", damage_json("model", "0" * 64)),
-        ("collection.json", damage_json("format", 2)),
+        ("collection.json", damage_json("format", 3)),
         ("show/show.json", damage_json("state", {})),  # regression: a KeyError
         ("show/show.json", damage_json("state", {"titles": {"value": 3}})),
         ("show/show.json", shorter_titles),
@@ -225,9 +249,9 @@ def test_damage_to_each_file_is_noticed(written: Path, tmp_path: Path, file: str
     ],
 )
 def test_files_that_contradict_each_other_are_noticed(
-    written: Path, tmp_path: Path, file: str, damage: Callable[[Path], None]
+    in_memory: Path, tmp_path: Path, file: str, damage: Callable[[Path], None]
 ) -> None:
-    shutil.copytree(written, tmp_path / "c")
+    shutil.copytree(in_memory, tmp_path / "c")
     damage(tmp_path / "c" / file)
     with pytest.raises(ValueError, match=str(tmp_path)):
         Collection.open(tmp_path / "c")
@@ -275,3 +299,92 @@ def test_data_without_a_view_of_the_model_is_refused(data: Dataset, hasher: Any,
     empty = Dataset(name="empty", views={"image": np.full((2, data.views["image"].shape[1]), np.nan)})
     with pytest.raises(ValueError, match="empty: no item of the database has a view among 'image'"):
         from_dataset(tmp_path / "c", hasher, empty)
+
+
+@pytest.fixture
+def changed(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "copy"))
+
+
+def test_items_are_added_from_words_pictures_and_views(changed: Path, data: Dataset) -> None:
+    with Collection.open(changed) as collection:
+        before = collection.search(text="blue", k=40)
+        codes = collection.hasher.encode(data.part("query"))
+        collection.add(np.asarray(data.ids)[40:], data.part("query"), titles=["new"] * 8)
+        assert len(collection) == 48 and collection.store is not None
+        np.testing.assert_array_equal(collection.store.get(np.asarray(data.ids)[40:]).codes.packed, codes.packed)
+        raw = data.raw
+        collection.add(["p", "q"], text=[raw["text"][41], ""], image=[b"", raw["image"][42]])
+        one = collection.hasher.encode({"text": data.views["text"][[41]]})
+        two = collection.hasher.encode({"image": data.views["image"][[42]]})
+        kept = collection.store.get(["p", "q"])
+        np.testing.assert_array_equal(kept.codes.packed, np.concatenate([one.packed, two.packed]))
+        assert kept.show.titles == ["p", "q"] and kept.show.pictures == [b"", raw["image"][42]]
+        assert collection.index.ids[-2:].tolist() == ["p", "q"] and collection.show.titles[-3:] == ["new", "p", "q"]
+        assert collection.delete([*np.asarray(data.ids)[40:].tolist(), "p", "q", "nobody"]) == 10
+        np.testing.assert_array_equal(collection.search(text="blue", k=40).ids, before.ids)
+
+
+def test_an_added_item_replaces_the_one_with_its_id_and_keeps_its_place(changed: Path, data: Dataset) -> None:
+    ids = np.asarray(data.ids)
+    with Collection.open(changed) as collection:
+        collection.add([ids[3]], text=[data.raw["text"][2]], titles=["other"], pictures=[b"x"])
+        assert collection.index.ids.tolist() == ids[:40].tolist()
+        hits = collection.search(text=data.raw["text"][2], k=1, allow=[ids[3]])
+        assert hits.distances[0, 0] == 0 and collection.titles(hits) == [["other"]]
+    with Collection.open(changed) as again:
+        assert again.show.titles[3] == "other" and again.show.pictures[3] == b"x" and len(again) == 40
+
+
+def test_many_read_while_one_adds(changed: Path, data: Dataset) -> None:
+    with Collection.open(changed) as one, Collection.open(changed) as two:
+        assert len(two) == len(two.index) == len(two.show.titles) == 40
+        one.add(["p"], text=["blue thing"], titles=["of another"])
+        assert len(two) == len(two.index) == 41 and two.show.titles[40] == "of another"
+        assert two.search(text="blue thing", k=1, allow=["p"]).ids.tolist() == [["p"]]
+        with pytest.raises(StoreLocked, match=r"is being written by process \d+"):
+            two.delete(["p"])
+        with pytest.raises(StoreLocked):
+            Collection.create(changed, one.hasher, one.index)
+        assert len(two) == 41
+
+
+def test_items_that_cannot_be_added_are_told(changed: Path, data: Dataset) -> None:
+    with Collection.open(changed) as collection:
+        with pytest.raises(ValueError, match="give text, image or views"):
+            collection.add(["p"])
+        with pytest.raises(ValueError, match=r"row 1|item 1"):
+            collection.add(["p", "q"], text=["blue", "zebra"])
+        with pytest.raises(TypeError, match="this store's ids are texts"):
+            collection.add([1], text=["blue"])
+        with pytest.raises(ValueError, match="ids: expected shape"):
+            collection.add(["p", "q"], text=["blue"], titles=["a"])
+        assert len(collection) == 40
+
+
+def test_collections_that_cannot_be_changed_say_why(in_memory: Path, changed: Path) -> None:
+    with Collection.open(in_memory) as quantised:
+        assert quantised.store is None
+        with pytest.raises(ValueError, match=r"of QuantizedCodes cannot be changed \(a store holds BinaryCodes only\)"):
+            quantised.add(["p"], text=["blue"])
+    with Collection.open(changed) as made:
+        as_first_written(made, changed)
+        expected = made.search(text="blue", k=40)
+    with Collection.open(changed) as old:
+        np.testing.assert_array_equal(old.search(text="blue", k=40).ids, expected.ids)
+        assert old.titles(expected)[0][0].startswith("blue") and len(old.show.pictures) == 40
+        with pytest.raises(ValueError, match="format of older versions"):
+            old.delete(["p"])
+        Collection.create(changed, old.hasher, old.index, old.features, old.show).close()
+    with Collection.open(changed) as new:
+        np.testing.assert_array_equal(new.search(text="blue", k=40).ids, expected.ids)
+        assert new.delete(expected.ids[0, :1]) == 1
+
+
+def test_a_store_of_another_model_is_refused(changed: Path, data: Dataset) -> None:
+    other = mh.A2LH(n_bits=16, random_state=3).fit(data.part("train"), data.part_labels("train"))
+    from_dataset(changed.with_name("other"), other, data).close()
+    shutil.rmtree(changed / "store")
+    shutil.copytree(changed.with_name("other") / "store", changed / "store")
+    with pytest.raises(ValueError, match="store: holds codes of another model"):
+        Collection.open(changed)

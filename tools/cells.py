@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from modalhash.evaluation.cards import check_one
 from modalhash.evaluation.protocol import Protocol
+from modalhash.evaluation.report_words import shown as shown
 
 OWN = ("query_views", "database_views", "database", "database_codes", "hash")  # what protocols of a page differ in
 NOT_RUN = "Not run yet."
@@ -23,10 +25,8 @@ def check_protocols(name: str, results: Results) -> None:
 
 def check_group(name: str, results: Results) -> None:
     """ValueError unless all cells of a table have one protocol and one checksum of the data."""
-    for what, key, words in (("protocol", "hash", "protocol hashes"), ("data", "checksum", "data checksums")):
-        found = sorted({result[what][key] for result in results})
-        if len(found) > 1:
-            raise ValueError(f"{name}: cells of {len(found)} {words} in one table: {', '.join(found)}")
+    for what, key, words in (("protocol", "hash", "protocol hash"), ("data", "checksum", "data checksum")):
+        check_one(name, words, [result[what][key] for result in results])
 
 
 def protocol_of(name: str, results: Results) -> Protocol:
@@ -49,11 +49,6 @@ def refusals(results: Results) -> list[str]:
             own = system.startswith(name)  # of the system itself, without its variant or view: said already
             reasons.setdefault(system, reason if own else result["refused"])
     return [f"— {s} at {', '.join(map(str, sorted(lengths[s])))} bits: {reasons[s]}." for s in lengths]
-
-
-def shown(system: str) -> str:
-    """A system as a row calls it: `ITQ:fac` is ITQ (fac)."""
-    return system if ":" not in system else "{} ({})".format(*system.split(":"))
 
 
 def seeds_text(table: dict[str, Any]) -> str:

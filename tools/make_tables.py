@@ -2,10 +2,10 @@
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
 benchmarks/results/NAME/*.json and from nothing else (other tables: from the files that speed_tables.py,
-curve_tables.py, recommend_tables.py and explain_tables.py name).  NAME/SYSTEM keeps the rows of one system, its
-variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results is "Not run
-yet.".  With --check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another
-protocol or other data than its neighbours (exit code 2).
+curve_tables.py, recommend_tables.py, explain_tables.py and compare_tables.py name).  NAME/SYSTEM keeps the rows of
+one system, its variants and its peers; published/SYSTEM is what the texts print for it.  A known table without
+results is "Not run yet.".  With --check nothing is written, and the exit code is 1 if a page differs.  A table
+refuses cells of another protocol or other data than its neighbours (exit code 2).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from cells import NOT_RUN, Results, cell_text, check_group, check_protocols, protocol_of, refusals, seeds_text, shown
+from compare_tables import COMPARE
 from curve_tables import CURVES
 from explain_tables import EXPLAIN
 from recommend_tables import RECOMMEND
@@ -65,7 +66,7 @@ def main() -> None:
 def text_of(name: str, results: Path) -> str:
     """The Markdown of a marker: a table of speed, of one system, or the cells in the folder of that name."""
     folder = name.rpartition("/")[0] or name
-    own = {**SPEED, **CURVES, **RECOMMEND, **EXPLAIN}
+    own = {**SPEED, **CURVES, **RECOMMEND, **EXPLAIN, **COMPARE}
     if name not in own:
         if folder in TABLES and not (results / folder).is_dir():
             return NOT_RUN

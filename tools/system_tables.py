@@ -11,6 +11,7 @@ import numpy as np
 from cells import NOT_RUN, Results, cell_text, check_group, check_protocols, protocol_of, refusals, seeds_text, shown
 from speed_tables import markdown
 
+from modalhash.evaluation.cards import check_one
 from modalhash.evaluation.protocol import Protocol
 from modalhash.evaluation.published import Published, published
 from modalhash.evaluation.results import TABLE_FILE, read_results
@@ -91,9 +92,7 @@ def of_source(results: Results, source: str) -> Results:
 
 def data_text(source: str, results: Results) -> str:
     """A data set by its name, checksum and split."""
-    check = sorted({result["data"]["checksum"] for result in results})
-    if len(check) > 1:
-        raise ValueError(f"{source}: cells of {len(check)} data checksums in one table: {', '.join(check)}")
+    check_one(source, "data checksum", [result["data"]["checksum"] for result in results])
     data = results[0]["data"]
     split = ", ".join(f"{size:,} {part}" for part, size in data["split"].items())
     return f"Data {source}, {data['checksum'][:12]}: {split}."

@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from modalhash.crossmodal.hmah import HMAH as HMAH
     from modalhash.crossmodal.rdcmh import RDCMH as RDCMH
     from modalhash.datasets import load_dataset as load_dataset
+    from modalhash.evaluation.compare import Comparison as Comparison
+    from modalhash.evaluation.compare import compare as compare
     from modalhash.grids import show as show
     from modalhash.index import Hits as Hits
     from modalhash.index import Index as Index
+    from modalhash.index import Store as Store
     from modalhash.quantized import QuantizedCodes as QuantizedCodes
     from modalhash.recommend.edcf import EDCF as EDCF
     from modalhash.recommend.mdcf import MDCF as MDCF
@@ -48,6 +51,7 @@ _NAMES = {
     "CCAITQ": "baselines.cca_itq",
     "CIRH": "crossmodal.cirh",
     "Collection": "collection",
+    "Comparison": "evaluation.compare",
     "DCSH": "crossmodal.dcsh",
     "DSTDH": "social.dstdh",
     "EDCF": "recommend.edcf",
@@ -63,7 +67,9 @@ _NAMES = {
     "RDCMH": "crossmodal.rdcmh",
     "SMHOQA": "composite.smh_oqa",
     "SignEmbedding": "baselines.sign_embedding",
+    "Store": "index",
     "UMHOQA": "composite.umh_oqa",
+    "compare": "evaluation.compare",
     "load": "catalog",
     "load_dataset": "datasets",
     "show": "grids",

@@ -6,17 +6,17 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames
+from modalhash.cli_compare import compare
+from modalhash.cli_export import export
+from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames, chosen_views, load_hasher
 from modalhash.cli_options import say as _say
 from modalhash.cli_recommend import explain, recommend
-
-if TYPE_CHECKING:
-    from modalhash.datasets import Dataset
-    from modalhash.hasher import Hasher
+from modalhash.cli_report import bits, report
+from modalhash.cli_serve import key, serve, serve_demo, service
 
 app = typer.Typer(
     name="modalhash",
@@ -86,6 +86,7 @@ def demo(
     data: Annotated[
         str | None, typer.Option(metavar="RATINGS", help="With --recommend: real ratings, ml1m or a path.")
     ] = None,
+    served: Annotated[bool, typer.Option("--serve", help="Serve what was made afterwards, on port 8000.")] = False,
     as_json: Json = False,
 ) -> None:
     """Learn codes from the shipped pictures and words, compare, search, and write a page with the results.
@@ -94,6 +95,8 @@ def demo(
     """
     if data is not None and not recommend:
         raise ValueError("--data: needs --recommend beside it")
+    if served:
+        service()  # the extra is asked for before the work
     if recommend:
         from modalhash.demo.recommend import run_recommend
 
@@ -107,6 +110,8 @@ def demo(
         result = run_demo(out, _numbers("--bits", bits or "16,32,64"), seeds, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
+    if served:
+        serve_demo(out, as_json)
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -256,17 +261,6 @@ def _value(text: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _load(model: Path) -> Hasher:
-    """A fitted Hasher; ValueError for a recommender, which has verbs of its own."""
-    from modalhash.catalog import load
-    from modalhash.hasher import Hasher
-
-    found = load(model)
-    if not isinstance(found, Hasher):
-        raise ValueError(f"{model}: holds a recommender, {found.name}; its verbs are recommend and explain")
-    return found
-
-
 @app.command()
 def encode(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
@@ -279,23 +273,11 @@ def encode(
     from modalhash.cli_text import stored_text, write_codes
     from modalhash.datasets import load_dataset
 
-    hasher, source = _load(model), load_dataset(data)
-    codes = hasher.encode({name: source.views[name] for name in _chosen(source, views, hasher)})
+    hasher, source = load_hasher(model), load_dataset(data)
+    codes = hasher.encode({name: source.views[name] for name in chosen_views(source, views, hasher)})
     written = write_codes(out, codes, source.ids)
     facts = {"out": str(written), "items": len(codes), "bytes_per_item": codes.bytes_per_item}
     _say(facts, as_json, lambda: stored_text(len(codes), codes.bytes_per_item, written))
-
-
-def _chosen(data: Dataset, names: str | None, hasher: Hasher) -> list[str]:
-    from modalhash.evaluation.crossview import shared_views
-
-    if names is None:
-        return shared_views(hasher, data)
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in data.views:
-            raise ValueError(f"view {name!r} is not in the data; it has {', '.join(map(repr, data.views))}")
-    return wanted
 
 
 @app.command()
@@ -311,10 +293,11 @@ def index(
     from modalhash.collection import from_dataset
     from modalhash.datasets import load_dataset
 
-    hasher, source = _load(model), load_dataset(data)
-    made = from_dataset(out, hasher, source, _chosen(source, views, hasher))
-    facts = {"collection": str(out), "items": len(made), "bytes_per_item": made.index.codes.bytes_per_item}
-    _say(facts, as_json, lambda: stored_text(len(made), made.index.codes.bytes_per_item, out))
+    hasher, source = load_hasher(model), load_dataset(data)
+    with from_dataset(out, hasher, source, chosen_views(source, views, hasher)) as made:
+        items, size = len(made), made.index.codes.bytes_per_item
+    facts = {"collection": str(out), "items": items, "bytes_per_item": size}
+    _say(facts, as_json, lambda: stored_text(items, size, out))
 
 
 @app.command()
@@ -331,15 +314,11 @@ def search(
 
     if image is not None and not image.is_file():
         raise FileNotFoundError(f"--image: {image} is not a file")
-    opened = Collection.open(collection)
-    hits = opened.search(text=text, image=image, k=k)
-    rows = [
-        {"id": id_, "title": title, "distance": distance}
-        for id_, title, distance in zip(
-            hits.ids[0].tolist(), opened.titles(hits)[0], hits.distances[0].tolist(), strict=True
-        )
-    ]
-    _say({"hits": rows}, as_json, lambda: hits_text(rows, opened.index.codes))
+    with Collection.open(collection) as opened:
+        hits, codes = opened.search(text=text, image=image, k=k), opened.index.codes
+        found = zip(hits.ids[0].tolist(), opened.titles(hits)[0], hits.distances[0].tolist(), strict=True)
+    rows = [{"id": id_, "title": title, "distance": distance} for id_, title, distance in found]
+    _say({"hits": rows}, as_json, lambda: hits_text(rows, codes))
 
 
 @app.command()
@@ -350,24 +329,36 @@ def evaluate(
     same: Annotated[bool, typer.Option("--same", help="Also search each view with itself.")] = False,
     fused: Annotated[bool, typer.Option("--fused", help="Also all views against all (fused systems always).")] = False,
     queries: Annotated[str, typer.Option(help="Who queries: query, or validation (then in train).")] = "query",
+    cards: Annotated[Path | None, typer.Option(help="Folder to write result cards to, for `report`.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model: queries in one view against the database in another, relevant = a label in common."""
     from modalhash.cli_text import evaluation_facts, evaluation_text
     from modalhash.datasets import load_dataset
-    from modalhash.evaluation.crossview import evaluate as evaluate_model
+    from modalhash.evaluation.crossview import protocols
+    from modalhash.evaluation.protocol import evaluate as evaluate_way
 
     if queries not in ("query", "validation"):
         raise ValueError(f"--queries: expected query or validation, got {queries!r}")
     ranks = _numbers("--cuts", cuts)
-    found = _load(model)
-    results = evaluate_model(found, load_dataset(data), queries=queries, cuts=ranks, same=same, fused=fused)
-    facts = evaluation_facts(results)
+    found, source = load_hasher(model), load_dataset(data)
+    ways = protocols(found, source, queries=queries, cuts=ranks, same=same, fused=fused)
+    facts = evaluation_facts({pair: evaluate_way(found, source, way) for pair, way in ways.items()})
+    if cards is not None:
+        from modalhash.evaluation.cards import make_cards
+
+        facts["cards"] = [str(path) for path in make_cards(found, source, cards, ways.values())]
     _say(facts, as_json, lambda: evaluation_text(facts))
 
 
+app.command()(compare)
 app.command()(recommend)
 app.command()(explain)
+app.command()(export)
+app.command()(report)
+app.command()(bits)
+app.command()(serve)
+app.command()(key)
 
 
 if __name__ == "__main__":

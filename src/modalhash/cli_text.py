@@ -146,7 +146,8 @@ def evaluation_text(facts: Mapping[str, Any]) -> str:
     """Results of every direction as text, with the conventions they follow."""
     text = table(facts["rows"], list(facts["rows"][0]))
     told = ", ".join(f"{name}: {value}" for name, value in facts["conventions"].items())
-    return f"{text}\n({told}; queries without anything relevant: {sum(facts['without_relevant'].values())})"
+    text = f"{text}\n({told}; queries without anything relevant: {sum(facts['without_relevant'].values())})"
+    return text + (f"\nresult cards: {', '.join(facts['cards'])}" if "cards" in facts else "")
 
 
 def write_codes(path: Path, codes: BinaryCodes | QuantizedCodes, ids: Array | None) -> Path:
@@ -199,3 +200,23 @@ def explanation_text(facts: Mapping[str, Any]) -> str:
         if not row["quoted"]
     ]
     return "\n".join([*lines, *([table(rows, ("reason", "what", "part of the score"))] if rows else [])])
+
+
+def bits_text(facts: Mapping[str, Any]) -> str:
+    """What the bits stand for as text, and why two items match."""
+    rows = [
+        {
+            "bit": row["bit"],
+            "is": row["value"],
+            "for": row["term"],
+            "of these": f"{row['share']:.0%}",
+            "of the others": f"{row['share_other']:.0%}",
+            "information": row["information"],
+        }
+        for row in facts["rows"]
+    ]
+    named = len({row["bit"] for row in rows})
+    told = f"{named} of {facts['bits']} bits stand for one of {facts['terms']} {facts['of']} ({facts['items']:,} items)"
+    columns = ("bit", "is", "for", "of these", "of the others", "information")
+    lines = [table(rows, columns), f"({told}; information in bits, noise left out)"]
+    return "\n".join([*lines, *([_cell(facts["match"]["words"])] if "match" in facts else [])])

@@ -61,6 +61,20 @@ class BinaryCodes:
             rows = [int(rows)]
         return BinaryCodes(self.packed[rows], self.n_bits)
 
+    def prefix(self, n_bits: int) -> BinaryCodes:
+        """The first n_bits bits of every code; a good shorter code only if the bits are ordered (`nested=True`).
+
+        Raises TypeError unless n_bits is an integer, ValueError unless it is from 1 to the number of bits.
+        """
+        if isinstance(n_bits, bool) or not isinstance(n_bits, int | np.integer):
+            raise TypeError(f"n_bits: expected an integer, got {n_bits!r}")
+        if not 1 <= n_bits <= self.n_bits:
+            raise ValueError(f"n_bits: expected an integer from 1 to {self.n_bits}, got {n_bits}")
+        packed = self.packed[:, : -(-int(n_bits) // 8)].copy()
+        if n_bits % 8:
+            packed[:, -1] &= 0xFF << (8 - n_bits % 8) & 0xFF
+        return BinaryCodes(packed, int(n_bits))
+
     @property
     def bytes_per_item(self) -> int:
         """Stored bytes an item: ⌈n_bits/8⌉."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,31 +16,36 @@ from modalhash.codes import BinaryCodes
 from modalhash.datasets.dataset import Dataset
 from modalhash.datasets.files import join_pictures, split_pictures
 from modalhash.evaluation.crossview import shared_views
-from modalhash.folders import ARRAYS, FORMAT, read_json, read_state, write_json, write_state, written_whole
+from modalhash.folders import ARRAYS, check_target, read_json, read_state, write_json, write_state, written_whole
 from modalhash.hasher import MODEL, Hasher
 from modalhash.index import Hits, Index
-from modalhash.views import Array, Views, missing
+from modalhash.index import Show as Show
+from modalhash.index.file_store import FileStore
+from modalhash.index.lock import WriterLock
+from modalhash.index.store import Ids
+from modalhash.views import Array, Views, blocks, missing
 
 FILE = "collection.json"
 SHOW = "show.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Show:
-    """What to show of the items, in the order of the index: titles and encoded pictures (empty bytes for none)."""
-
-    titles: Sequence[str]
-    pictures: Sequence[bytes]
+STORE = "store"
+IN_MEMORY, STORED = 1, 2  # formats: items in the files of an index, or in a store
+BATCH = 10_000  # items of one write
 
 
 class Collection:
-    """A fitted model, the extractors of its views, an index over codes and what to show of each item.
+    """A fitted model, the extractors of its views, codes and what to show of each item.
 
-    Make one with `Collection.create`, open it with `Collection.open`.
+    Make one with `Collection.create`, open it with `Collection.open`.  Items with BinaryCodes lie in a `store` and
+    can be added and deleted; QuantizedCodes lie in memory, where `store` is None and the items stay as they are.
     """
 
-    def __init__(self, hasher: Hasher, index: Index, features: Mapping[str, Any], show: Show) -> None:
-        self.hasher, self.index, self.features, self.show = hasher, index, features, show
+    def __init__(
+        self, hasher: Hasher, items: Index | FileStore, features: Mapping[str, Any], show: Show | None = None
+    ) -> None:
+        self.hasher, self.features = hasher, features
+        self.store = items if isinstance(items, FileStore) else None
+        self._index = items if isinstance(items, Index) else None
+        self._show, self._shown = show, -1
 
     @classmethod
     def create(
@@ -54,23 +59,40 @@ class Collection:
         """Write a collection to a folder, whole or not at all, and return it.
 
         index: codes that `hasher` made; features: view -> fitted extractor, for search by raw words and pictures;
-        show: titles and pictures in the order of the index.  An existing collection is replaced; any other folder that
-        holds files is refused with ValueError, as are counts or code lengths that do not fit.
+        show: titles and pictures in the order of the index.  An existing collection is replaced, unless it is being
+        written (StoreLocked); any other folder that holds files is refused with ValueError, as are counts or code
+        lengths that do not fit.
         """
-        titles = [str(value) for value in index.ids]
+        root, titles = Path(folder), [str(value) for value in index.ids]
         made = cls(hasher, index, dict(features or {}), show or Show(titles, [b""] * len(index)))
         made._check()
-        with written_whole(folder, marker=FILE) as temporary:
-            for name in ("model", "index", "show"):
-                (temporary / name).mkdir()
+        check_target(root, FILE)
+        old = root / STORE
+        with _Locked(old) if old.is_dir() else nullcontext(), written_whole(root, marker=FILE) as temporary:
+            (temporary / "model").mkdir()
             hasher.write(temporary / "model")
-            index.write(temporary / "index")
-            pictures = join_pictures(made.show.pictures)
-            write_state(temporary / "show", SHOW, {"class": "Show"}, {"titles": list(made.show.titles), **pictures})
             for name, extractor in made.features.items():
                 extractor.save(temporary / "features" / name)
-            write_json(temporary / FILE, _description(temporary / "model", made))
-        return made
+            description = _description(temporary / "model", made)
+            made._write_items(temporary, description["model"])
+            write_json(temporary / FILE, description)
+        if description["format"] == IN_MEMORY:
+            return made
+        return cls(hasher, FileStore(root / STORE, read_only=True), made.features)
+
+    def _write_items(self, folder: Path, model: str) -> None:
+        codes, ids, show = self.index.codes, self.index.ids, self.show
+        if not isinstance(codes, BinaryCodes):
+            for name in ("index", "show"):
+                (folder / name).mkdir()
+            self.index.write(folder / "index")
+            pictures = join_pictures(show.pictures)
+            write_state(folder / "show", SHOW, {"class": "Show"}, {"titles": list(show.titles), **pictures})
+            return
+        with FileStore(folder / STORE, codes.n_bits, create=True, model=model) as store:
+            for part in blocks(len(codes), BATCH):
+                store.upsert(ids[part], codes[part], Show(show.titles[part], show.pictures[part]))
+            store.compact()
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Self:
@@ -78,37 +100,114 @@ class Collection:
         from modalhash.features import load_extractor
 
         root = Path(folder)
-        description = read_json(root / FILE)
+        description = read_json(root / FILE, formats=(IN_MEMORY, STORED))
         hasher = load(root / "model")
         if description.get("model") != model_checksum(root / "model"):
             raise ValueError(f"{root / FILE}: was made with another model than the one in {root / 'model'}")
         parts = sorted(path for path in (root / "features").glob("*") if path.is_dir())
         features = {part.name: load_extractor(part) for part in parts}
-        made = cls(hasher, Index.load(root / "index"), features, _read_show(root / "show"))
+        if description["format"] == STORED:
+            made = cls(hasher, FileStore(root / STORE, model=description["model"], read_only=True), features)
+        else:
+            made = cls(hasher, Index.load(root / "index"), features, _read_show(root / "show"))
         try:
             made._check()
         except ValueError as error:
+            made.close()
             raise ValueError(f"{root}: {error}") from error
-        if description.get("items") != len(made):
+        if description.get("items", len(made)) != len(made):
             raise ValueError(
                 f"{root / FILE}: was made with {description.get('items')} items, the index has {len(made)}"
             )
         return made
 
     def _check(self) -> None:
-        codes = self.index.codes
-        n_bits = codes.n_bits if isinstance(codes, BinaryCodes) else codes.width
-        if n_bits != self.hasher.n_bits:
-            raise ValueError(f"an index of {n_bits} bits does not fit a model of {self.hasher.n_bits}")
-        for name, column in (("titles", self.show.titles), ("pictures", self.show.pictures)):
-            if len(column) != len(self.index):
-                raise ValueError(f"show: {len(column)} {name} for {len(self.index)} items")
+        if self.n_bits != self.hasher.n_bits:
+            raise ValueError(f"an index of {self.n_bits} bits does not fit a model of {self.hasher.n_bits}")
+        for name, column in (("titles", self._show.titles), ("pictures", self._show.pictures)) if self._show else ():
+            if len(column) != len(self):
+                raise ValueError(f"show: {len(column)} {name} for {len(self)} items")
         for name in self.features:
             if name not in self.hasher.widths_:
                 raise ValueError(f"features: view {name!r} is unknown to the model; it has {list(self.hasher.widths_)}")
 
+    @property
+    def n_bits(self) -> int:
+        """Length of the codes."""
+        if self.store is not None:
+            return self.store.n_bits
+        codes = self.index.codes
+        return codes.n_bits if isinstance(codes, BinaryCodes) else codes.width
+
+    @property
+    def index(self) -> Index:
+        """The items as an in-memory index; that of a store is made when it is asked for after a change."""
+        if self._index is not None:
+            return self._index
+        assert self.store is not None
+        return self.store.index()
+
+    @property
+    def show(self) -> Show:
+        """What to show of all items, in the order of `index`; `titles` asks for less."""
+        if self.store is not None and (self._show is None or self._shown != self.store.version()):
+            self._shown = self.store.version()
+            self._show = self.store.get(self.index.ids).show
+        assert self._show is not None
+        return self._show
+
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.index) if self.store is None else self.store.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store's files and lock."""
+        if self.store is not None:
+            self.store.close()
+
+    def add(
+        self,
+        ids: Ids,
+        views: Views | None = None,
+        *,
+        text: Sequence[str] | None = None,
+        image: Sequence[Any] | None = None,
+        titles: Sequence[str] | None = None,
+        pictures: Sequence[bytes] | None = None,
+    ) -> None:
+        """Add items, or replace those whose ids are there, from view matrices, words and pictures.
+
+        text, image: one entry an item, "" or b"" for none; titles: the ids by default; pictures: encoded ones, by
+        default the images that are given as bytes.  All are kept on the disk when this returns; an item without any
+        view is refused by row number.  Raises ValueError where the collection holds QuantizedCodes, StoreLocked
+        where another process adds to it, and as `Store.upsert` does.
+        """
+        store = self._writable()
+        given = self._given(text, image, views)
+        codes = self.hasher.encode(given)
+        assert isinstance(codes, BinaryCodes)
+        if titles is None:
+            titles = [str(value) for value in np.asarray(ids).tolist()]
+        if pictures is None:
+            pictures = [value if isinstance(value, bytes) else b"" for value in image or [b""] * len(codes)]
+        store.upsert(ids, codes, Show(titles, pictures))
+
+    def delete(self, ids: Ids) -> int:
+        """Delete items, all or none, and return how many were there."""
+        return self._writable().delete(ids)
+
+    def _writable(self) -> FileStore:
+        if self.store is None:
+            kind = type(self.index.codes).__name__
+            told = "a store holds BinaryCodes only" if kind != "BinaryCodes" else "it has the format of older versions"
+            raise ValueError(f"this collection of {kind} cannot be changed ({told}); create it again with other items")
+        self.store.lock()
+        return self.store
 
     def search(
         self,
@@ -123,24 +222,27 @@ class Collection:
         Returns Hits of shape (1, k), or (rows, k) for view matrices.  Raises ValueError where nothing is given,
         where the model has no such view, or where no word of the text is known.
         """
+        one = {"text": None if text is None else [text], "image": None if image is None else [image]}
+        given = self._given(one["text"], one["image"], views)
+        for kind, values in one.items():
+            if values is not None and missing(given[self._view_of(kind)]).any():
+                shown = f": {values[0][:80]!r}" if isinstance(values[0], str) else ""
+                raise ValueError(f"search: nothing in this {kind} is known to the collection{shown}")
+        queries = self.hasher.encode_queries(given)
+        return (self.index if self.store is None else self.store).search(queries, k, allow)
+
+    def _given(self, text: Sequence[str] | None, image: Sequence[Any] | None, views: Views | None) -> dict[str, Any]:
+        """View matrices of what is given raw or as matrices."""
         given: dict[str, Any] = dict(views or {})
-        for kind, value in (("text", text), ("image", image)):
-            if value is not None:
+        for kind, values in (("text", text), ("image", image)):
+            if values is not None:
                 name = self._view_of(kind)
                 if name in given:
-                    raise ValueError(f"search: view {name!r} is given twice, as {kind} and in views")
-                given[name] = self._extract(kind, value)
+                    raise ValueError(f"view {name!r} is given twice, as {kind} and in views")
+                given[name] = self.features[name].transform(list(values))
         if not given:
-            raise ValueError("search: give text, image or views")
-        return self.index.search(self.hasher.encode_queries(given), k, allow)
-
-    def _extract(self, kind: str, value: Any) -> Any:
-        matrix = self.features[self._view_of(kind)].transform([value])
-        values = matrix.data if hasattr(matrix, "indptr") else np.asarray(matrix)
-        if np.isnan(values).any():
-            shown = f": {value[:80]!r}" if isinstance(value, str) else ""
-            raise ValueError(f"search: nothing in this {kind} is known to the collection{shown}")
-        return matrix
+            raise ValueError("give text, image or views")
+        return given
 
     def _view_of(self, kind: str) -> str:
         if kind in self.features:
@@ -148,12 +250,17 @@ class Collection:
         found = [name for name, extractor in self.features.items() if extractor.takes == kind]
         if not found:
             known = ", ".join(map(repr, self.features)) or "none"
-            raise ValueError(f"search: this collection takes no {kind}; it has extractors for: {known}")
+            raise ValueError(f"this collection takes no {kind}; it has extractors for: {known}")
         return found[0]
 
     def titles(self, hits: Hits) -> list[list[str]]:
         """The titles of found items, in the shape of `hits.ids`."""
-        return [[self.show.titles[i] for i in row] for row in self.positions(hits)]
+        if self.store is None:
+            return [[self.show.titles[i] for i in row] for row in self.positions(hits)]
+        unique = np.unique(hits.ids)
+        titles = self.store.get(unique).show.titles
+        rows: list[list[int]] = np.searchsorted(unique, hits.ids).tolist()
+        return [[titles[i] for i in row] for row in rows]
 
     def positions(self, hits: Hits) -> Array:
         """Positions of found items in the index, in the shape of `hits.ids`; ValueError names an unknown id."""
@@ -184,15 +291,29 @@ def model_checksum(folder: Path) -> str:
     return digest.hexdigest()
 
 
+class _Locked:
+    """Keeps writers out of a store that is replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lock = WriterLock(folder)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
 def _description(model: Path, collection: Collection) -> dict[str, Any]:
     from modalhash import __version__
 
+    stored = isinstance(collection.index.codes, BinaryCodes)
+    items = {} if stored else {"items": len(collection)}
     return {
-        "format": FORMAT,
+        "format": STORED if stored else IN_MEMORY,
         "class": "Collection",
         "version": __version__,
         "model": model_checksum(model),
-        "items": len(collection),
+        **items,
         "n_bits": collection.hasher.n_bits,
         "views": sorted(collection.features),
     }

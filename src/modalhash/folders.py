@@ -85,17 +85,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of ours; FileNotFoundError or ValueError name the file."""
+def read_json(path: Path, formats: tuple[int, ...] = (FORMAT,)) -> dict[str, Any]:
+    """Read a JSON object of ours, of a known format; FileNotFoundError or ValueError name the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found")
     try:
         content = json.loads(path.read_text(encoding="utf8"))
     except ValueError as error:
         raise ValueError(f"{path}: is not valid JSON ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in formats:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path}: expected format {FORMAT}, found {found!r}")
+        raise ValueError(f"{path}: expected format {' or '.join(map(str, formats))}, found {found!r}")
     return content
 
 

@@ -52,7 +52,7 @@ class Hasher(Model, ABC):
             wanted, got = (" and ".join(map(repr, names)) for names in (self.named_views, checked))
             raise ValueError(f"{self.name}: learns from the views {wanted}, got {got}")
         n = next(iter(checked.values())).shape[0]
-        self._check_gaps(checked)
+        self._check_gaps({name: missing(matrix) for name, matrix in checked.items()})
         if labels is None and self.needs_labels:
             raise ValueError(f"{self.name}: needs labels, got None")
         targets = None
@@ -126,8 +126,8 @@ class Hasher(Model, ABC):
         """Views without which an item has no code, the only ones that `encode` reads; none: any fitted view will do."""
         return self.encodes_from
 
-    def _check_gaps(self, views: Mapping[str, Matrix]) -> None:
-        gaps = {name: missing(matrix) for name, matrix in views.items()}
+    def _check_gaps(self, gaps: Mapping[str, NDArray[np.bool_]]) -> None:
+        """ValueError for rows without a view, (n,) a view, that the system cannot learn from."""
         for name, rows in gaps.items():
             if rows.all():
                 raise ValueError(f"view {name!r}: every row is missing")

@@ -45,8 +45,11 @@ class Moments:
 
     def add_rows(self, name: str, values: F64, block: F64) -> None:
         """Add rows of one block (rows, width) against all of Z (rows, size), which holds the same values."""
+        self.add_cross(name, values.T @ block)
+
+    def add_cross(self, name: str, cross: F64) -> None:
+        """Add the product of one block with all of Z (width, size), a sum over rows."""
         here = self._slices[name]
-        cross = values.T @ block
         self.gram[here] += cross
         outside = np.ones(self.size, dtype=bool)
         outside[here] = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,13 +57,16 @@ def train(
     plan: Plan,
     generator: torch.Generator,
     held_out: Rows | None = None,
+    team: Team | None = None,
 ) -> dict[str, list[float]]:
     """Train in place and return the mean of every loss term, epoch by epoch; leaves the network in eval mode.
 
     `loss(rows)` gets the positions of a batch and returns named terms (scalars, means over the batch, weighted);
     their sum is what falls.  `held_out` must come from the training rows; its sum is kept as "held out".
+    team: processes that share every batch, None for this one alone.
     Raises ValueError when the loss is no longer finite.  Ctrl-C goes to the caller.
     """
+    team = Team() if team is None else team
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
     history: dict[str, list[float]] = {}
     best, best_state, waited = np.inf, None, 0
@@ -70,17 +74,19 @@ def train(
         network.train()
         sums: dict[str, float] = {}
         for batch in batches(rows, plan.batch_size, generator):
-            terms = loss(batch)
+            with team.batch(batch) as mine:
+                terms = loss(mine)
             total = torch.stack(list(terms.values())).sum()
             if not bool(torch.isfinite(total)):
                 raise ValueError(
                     f"{plan.title}: the loss is {float(total.detach())} in epoch {epoch}; lower learning_rate"
                 )
             optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(total)
+            torch.autograd.backward(total * team.share)
+            team.add_gradients(network)
             optimiser.step()
             for name, term in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(term.detach()) * len(batch) / len(rows)
+                sums[name] = sums.get(name, 0.0) + team.added(term.detach()) * len(batch) / len(rows)
         if held_out is not None:
             sums["held out"] = _evaluate(network, loss, held_out, plan.batch_size)
         for name, value in sums.items():
@@ -96,6 +102,31 @@ def train(
         network.load_state_dict(best_state)
     network.eval()
     return history
+
+
+class Team:
+    """The processes that train one network; this is a team of one, `distributed.DataParallel` one of several."""
+
+    share = 1.0  # of the batch that is this process's
+
+    @contextmanager
+    def batch(self, rows: Rows) -> Iterator[Rows]:
+        """The rows of a batch that are this process's."""
+        yield rows
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean over a batch, of a mean over this process's rows of it."""
+        return values
+
+    def add_gradients(self, network: torch.nn.Module) -> None:
+        """Add up the gradients of all processes."""
+
+    def added(self, value: torch.Tensor) -> float:
+        """A loss term of the batch, from this process's."""
+        return float(value)
+
+
+TEAM: ContextVar[Team] = ContextVar("TEAM", default=Team())  # noqa: B039 - a team of one has no state
 
 
 class Adversary:

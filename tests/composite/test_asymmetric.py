@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from modalhash.composite.asymmetric import FLOOR, Augmented, Problem, unit_rows
+from modalhash.composite.asymmetric import FLOOR, Augmented, Problem
 from modalhash.composite.smh_oqa import SMHOQA
+from modalhash.composite.smh_oqa_rows import FusedRows, unit_rows
 from modalhash.datasets import planted
-from modalhash.hasher import present_rows
+from modalhash.parts import InOrder
 from modalhash.solvers import procrustes, signs
 from modalhash.views import F64, dense
 
@@ -26,16 +27,24 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
+def rows_of(problem: Problem) -> FusedRows:
+    """The one part of a fit on one machine."""
+    assert isinstance(problem.parts, InOrder)
+    (rows,) = problem.parts.parts
+    assert isinstance(rows, FusedRows)
+    return rows
+
+
 class Twin:
     """Eq. 4.8 as it is written, columns are items, every n x n matrix written out."""
 
     def __init__(self, problem: Problem) -> None:
-        self.p, self.a = problem, problem.system
-        Y = dense(problem.Y)
+        self.p, self.a, rows = problem, problem.system, rows_of(problem)
+        Y = dense(rows.Y)
         self.S = 2 * Y @ Y.T - np.ones((problem.n, problem.n))
-        self.phi = {m: x.astype(np.float64).T for m, x in problem.phi.items()}
-        self.has = problem.has > 0
-        self.values: dict[str, Any] = {"B": problem.B.T, "R": problem.R, "H": problem.H.T, "mu": problem.mu}
+        self.phi = {m: x.astype(np.float64).T for m, x in rows.phi.items()}
+        self.has = rows.has > 0
+        self.values: dict[str, Any] = {"B": rows.B.T, "R": problem.R, "H": rows.H.T, "mu": problem.mu}
         self.values |= {f"W {m}": W.T for m, W in problem.W.items()}
 
     def objective(self, **changed: Any) -> float:
@@ -57,9 +66,10 @@ def small(kind: type[Problem] = Problem, *, gaps: bool = False, n: int = 40, **p
         views["text"][n - 5 :] = np.nan
     system = SMHOQA(**{"n_bits": 5, "n_anchors": 7, "random_state": 3, **WEIGHTS, **params})
     system.widths_ = {name: matrix.shape[1] for name, matrix in views.items()}
-    present, rng = present_rows(views), np.random.default_rng(3)
-    phi = system._fit_features(views, present, rng)
-    return kind(system, phi, present, np.asarray(data.labels, dtype=np.float64), rng)
+    parts, rng = InOrder([system._rows(views, np.asarray(data.labels, dtype=np.float64))]), np.random.default_rng(3)
+    present, groups = parts.who_has(), {name: [name] for name in views}
+    system._fit_features(parts, groups, present, rng)
+    return kind(system, parts, groups, present, rng)
 
 
 @pytest.mark.parametrize("params", SETTINGS)
@@ -157,10 +167,11 @@ def test_a_bit_that_can_fall_is_flipped() -> None:
 @pytest.mark.parametrize("unit", [False, True])
 def test_products_with_s_are_those_of_the_whole_matrix(unit: bool) -> None:
     problem = small(unit_labels=unit)
+    rows = rows_of(problem)
     values = np.random.default_rng(0).standard_normal((problem.n, 3))
-    np.testing.assert_allclose(problem.S(values), Twin(problem).S @ values)
-    problem.Y = sp.csr_array(problem.Y)
-    np.testing.assert_allclose(problem.S(values), Twin(problem).S @ values)
+    np.testing.assert_allclose(rows.S(rows.sums(values)), Twin(problem).S @ values)
+    rows.Y = sp.csr_array(rows.Y)
+    np.testing.assert_allclose(rows.S(rows.sums(values)), Twin(problem).S @ values)
     assert problem.objective() == pytest.approx(Twin(problem).objective())
 
 
@@ -174,22 +185,25 @@ class Printed(Augmented):
     """The steps of the text as they are printed, misprints and all (Eq. 4.18, 4.19, 4.26)."""
 
     def update_rotation(self) -> None:
-        a, B, H, Y = self.system, self.B, self.H, self.Y
+        a, rows = self.system, rows_of(self)
+        B, H, Y = rows.B, rows.H, rows.Y
         C = a.beta * B.T @ H + 2 * self.alpha * self.K * (B.T @ Y) @ (H.T @ Y).T
         C += 2 * self.alpha * self.K * np.outer(B.sum(axis=0), H.sum(axis=0))
         C += a.penalty * self.Z_R - self.G_R - self.alpha * B.T @ B @ self.Z_R @ H.T @ H
         self.R = procrustes(C)
 
     def update_common(self) -> None:
-        a, B, R, Y = self.system, self.B, self.R, self.Y
+        a, R, rows = self.system, self.R, rows_of(self)
+        B, Y = rows.B, rows.Y
         S = 2 * Y @ (B.T @ Y).T + B.sum(axis=0)
-        target = sum((w * P for w, P in zip(self.w, self.P.values(), strict=True)), a.beta * B @ R)
-        self.H = (target + self.alpha * self.K * S @ R) / (self.w.sum() + self.alpha + a.beta)
+        target = sum((w * P for w, P in zip(self.w, rows.P.values(), strict=True)), a.beta * B @ R)
+        rows.H = (target + self.alpha * self.K * S @ R) / (self.w.sum() + self.alpha + a.beta)
 
     def update_codes(self) -> None:
         before = self.Z_R
         super().update_codes()
-        BRH = self.B.T @ self.B @ self.R.T @ (self.H.T @ self.H)
+        B, H = rows_of(self).B, rows_of(self).H
+        BRH = B.T @ B @ self.R.T @ (H.T @ H)
         G = self.G_R - self.system.penalty * (self.R - self.Z_R)
         self.Z_R = procrustes(self.system.penalty * self.R + G - self.alpha * BRH)
         self.G_R = G + self.system.penalty * (self.R - self.Z_R)
@@ -226,10 +240,10 @@ def test_multiplier_steps_maximise_their_linear_objective() -> None:
     problem = small(Augmented, n=20, n_bits=3, penalty=0.7)
     problem.iterate()
     problem.iterate()
-    t, a, K = Twin(problem), problem.system, problem.K
+    t, a, K, rows = Twin(problem), problem.system, problem.K, rows_of(problem)
     S, lam = t.S, a.penalty
     H, B, R = (t.values[name] for name in ("H", "B", "R"))
-    Z_B, Z_R, G_B, G_R = problem.Z_B.T, problem.Z_R, problem.G_B.T, problem.G_R
+    Z_B, Z_R, G_B, G_R = rows.Z_B.T, problem.Z_R, rows.G_B.T, problem.G_R
 
     def penalised(B: F64, R: F64, Z_B: F64, Z_R: F64, quartic: float) -> float:
         value = -2 * problem.alpha * K * np.sum(S * (B.T @ R @ H)) - 2 * a.beta * np.sum(B * (R @ H)) + quartic
@@ -245,11 +259,11 @@ def test_multiplier_steps_maximise_their_linear_objective() -> None:
     R = problem.R
     problem.update_codes()
     gradient = linear_part(lambda X: penalised(X, R, Z_B, Z_R, cross(X, Z_B, R, R)), B)
-    np.testing.assert_array_equal(problem.B.T, signs(-gradient))
-    B = problem.B.T
+    np.testing.assert_array_equal(rows.B.T, signs(-gradient))
+    B = rows.B.T
     gradient = linear_part(lambda X: penalised(B, R, X, Z_R, cross(B, X, R, R)), Z_B)
-    np.testing.assert_array_equal(problem.Z_B.T, signs(-gradient))
+    np.testing.assert_array_equal(rows.Z_B.T, signs(-gradient))
     gradient = linear_part(lambda X: penalised(B, R, Z_B, X, cross(B, B, R, X)), Z_R)
     np.testing.assert_allclose(problem.Z_R, procrustes(-gradient), atol=1e-6)
-    np.testing.assert_allclose(problem.G_B.T, G_B + lam * (B - problem.Z_B.T))
+    np.testing.assert_allclose(rows.G_B.T, G_B + lam * (B - rows.Z_B.T))
     np.testing.assert_allclose(problem.G_R, G_R + lam * (R - problem.Z_R))

@@ -16,8 +16,10 @@ import modalhash as mh
 from modalhash.catalog import make
 from modalhash.composite.asymmetric import Solution
 from modalhash.composite.smh_oqa import VARIANTS, varies
+from modalhash.composite.smh_oqa_rows import FusedRows
 from modalhash.datasets import Dataset, planted
 from modalhash.hasher import ConvergenceWarning, Hasher
+from modalhash.parts import InOrder
 from modalhash.views import F64
 
 pytestmark = pytest.mark.filterwarnings("ignore::modalhash.hasher.ConvergenceWarning")
@@ -102,31 +104,35 @@ def test_multipliers_keep_their_best_iterate() -> None:
     np.testing.assert_array_equal(rises.encode(data.views).packed, again.encode(data.views).packed)
 
 
+Found = tuple[Solution, F64, F64]
+
+
 @pytest.fixture
-def solutions(monkeypatch: pytest.MonkeyPatch) -> list[Solution]:
-    """What the solver hands to each fit."""
-    kept: list[Solution] = []
+def solutions(monkeypatch: pytest.MonkeyPatch) -> list[Found]:
+    """What the solver hands to each fit: the small part, and the codes and common part of the rows."""
+    kept: list[Found] = []
     solve = mh.SMHOQA._solve
 
     def keep(self: mh.SMHOQA, problem: Any) -> Solution:
-        kept.append(solve(self, problem))
-        return kept[-1]
+        small = solve(self, problem)
+        kept.append((small, *problem.parts.parts[0].best))
+        return small
 
     monkeypatch.setattr(mh.SMHOQA, "_solve", keep)
     return kept
 
 
-def test_codes_and_maps_are_those_of_the_solution(solutions: list[Solution]) -> None:
+def test_codes_and_maps_are_those_of_the_solution(solutions: list[Found]) -> None:
     data = planted("multilabel", 80, 0)
     options: list[dict[str, Any]] = [{}, {"rotate": True}, {"discrete": False}]
     for params in options:
         hasher = mh.SMHOQA(n_bits=8, random_state=0, **params).fit(data.views, data.labels)
-        found = solutions[-1]
+        found, B, H = solutions[-1]
         for name, W in found.W.items():
             np.testing.assert_array_equal(hasher.functions_[name], W @ found.R.T if hasher.rotate else W)
-        threshold = 0.0 if hasher.discrete else found.B.mean(axis=0)
-        np.testing.assert_array_equal(hasher.codes_.signs() > 0, threshold <= found.B)
-        assert hasher.scale_ == pytest.approx(np.abs(found.H).mean())
+        threshold = 0.0 if hasher.discrete else B.mean(axis=0)
+        np.testing.assert_array_equal(hasher.codes_.signs() > 0, threshold <= B)
+        assert hasher.scale_ == pytest.approx(np.abs(H).mean())
     assert len(solutions) == 3
 
 
@@ -277,12 +283,18 @@ def test_saved_variants_come_back(variant: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.view_weights(columns(data)), hasher.view_weights(columns(data)))
 
 
+def vary(*parts: Any) -> bool:
+    rows = InOrder([FusedRows({"a": part}, np.ones((5, 1))) for part in parts])
+    return varies(rows, "a", rows.who_has()["a"])
+
+
 def test_constant_views_are_found_and_heard_only_alone() -> None:
-    rows = np.ones((5, 3))
-    everyone = np.ones(5, dtype=bool)
-    assert not varies(rows, everyone) and not varies(sp.csr_array(rows), everyone)
-    rows[2, 1] = 2
-    assert varies(rows, everyone) and not varies(rows, np.arange(5) != 2)
+    rows, other = np.ones((5, 3)), np.ones((5, 3))
+    assert not vary(rows) and not vary(sp.csr_array(rows)) and not vary(rows, rows)
+    other[2, 1] = 2
+    assert vary(other) and vary(rows, other) and vary(rows, 2 * rows)
+    other[2] = np.nan
+    assert not vary(other) and not vary(rows, other)
     data = planted("nuisance", 80, 0)
     views = {**data.part("train"), "flat": np.full((len(data.split["train"]), 4), 0.1)}
     hasher = mh.SMHOQA(n_bits=8, random_state=0).fit(views, data.part_labels("train"))

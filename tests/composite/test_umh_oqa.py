@@ -292,15 +292,17 @@ def test_views_that_are_in_rotated_spaces_are_brought_together() -> None:
     assert np.linalg.norm(image - text) < 0.05 * np.linalg.norm(image)
 
 
-def test_rounds_never_raise_the_sum_of_distances(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasher, views = fitted(small(200, gaps=True), n_bits=8)
+@pytest.mark.parametrize("weights", ["query", "absolute"])
+def test_rounds_never_raise_the_sum_of_distances(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher, views = fitted(small(200, gaps=True), n_bits=8, weights=weights)
     views["text"] = views["text"] + 2.0 * np.random.default_rng(1).standard_normal((200, 5))
     C = hasher.codebooks_.astype(np.float64)
 
     def distances(rounds: int) -> F64:
         monkeypatch.setattr("modalhash.composite.umh_oqa.ROUNDS", rounds)
         ((outputs, weights, _, A),) = hasher._coded(views)
-        return np.asarray((np.linalg.norm(outputs - decode(C, A), axis=2) * (weights > 0)).sum(axis=0))
+        parts = np.linalg.norm(outputs - decode(C, A), axis=2) * (weights > 0)
+        return np.asarray((parts * hasher.usual_[:, None]).sum(axis=0))
 
     values = [distances(rounds) for rounds in range(6)]
     assert all((after <= before + 1e-9).all() for before, after in pairwise(values))
@@ -321,6 +323,20 @@ def test_weights_solve_the_online_problem_with_the_latent_rows() -> None:
     assert mu.min() > 0 and mu.sum() == pytest.approx(1)
     for _ in range(200):
         assert value(rng.dirichlet(np.ones(3))) >= value(mu) - 1e-9
+
+
+def test_a_view_weighs_by_its_distance_beside_its_usual_one() -> None:
+    """The text's weights reward the view that is always near; ours those of an item that are nearer than usual."""
+    rng = np.random.default_rng(0)
+    clear = rng.standard_normal((200, 4)) @ rng.standard_normal((4, 9))
+    views = {"image": clear, "text": clear[:, ::-1].copy(), "tags": rng.standard_normal((200, 9))}
+    usual, absolute = (fitted(views, weights=weights)[0] for weights in ("query", "absolute"))
+    ((outputs, _, _, _),) = usual._coded(views)
+    C = usual.codebooks_.astype(np.float64)
+    words = usual._words(C, outputs.mean(axis=0))
+    np.testing.assert_allclose(usual.usual_, np.linalg.norm(outputs - decode(C, words), axis=2).mean(axis=1))
+    assert usual.view_weights(views).mean(axis=0) == pytest.approx([1 / 3] * 3, abs=0.05)
+    assert absolute.view_weights(views)[:, 2].mean() < 0.28 and (absolute.usual_ == 1).all()
 
 
 def test_weights_can_be_read() -> None:
@@ -478,7 +494,7 @@ def test_sparse_views_give_what_dense_ones_give() -> None:
         ({"sweeps": 0}, "sweeps: expected an integer of at least 1"),
         ({"only": "text", "concatenate": True}, "only: 'text' leaves nothing to concatenate"),
         ({"metric": "cosine"}, "metric: expected one of l2, dot, hamming, got 'cosine'"),
-        ({"weights": "none"}, "weights: expected one of query, learned, equal"),
+        ({"weights": "none"}, "weights: expected one of query, absolute, learned, equal"),
         ({"tolerance": -1.0}, "tolerance: expected a number >= 0"),
     ],
 )

@@ -12,27 +12,36 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 import modalhash as mh
-from modalhash.crossmodal.a2lh import A2LH, VARIANTS, Problem, hash_function
+from modalhash.crossmodal.a2lh import A2LH, VARIANTS, Problem
+from modalhash.crossmodal.a2lh_rows import function_sums
 from modalhash.datasets import Dataset, planted
 from modalhash.hasher import ConvergenceWarning
-from modalhash.solvers import signs
+from modalhash.parts import InOrder
+from modalhash.solvers import ridge, signs
 
 F64 = NDArray[np.float64]
+
+
+def rows_of(problem: Problem) -> Any:
+    """The one part of a fit on one machine."""
+    assert isinstance(problem.parts, InOrder)
+    (rows,) = problem.parts.parts
+    return rows
 
 
 class Twin:
     """The objective by its printed definition, every n x n matrix written out; columns are items as in the text."""
 
     def __init__(self, problem: Problem) -> None:
-        self.p, self.a = problem, problem.system
-        self.L = np.asarray(problem.labels).T
-        self.phi = {m: x.astype(np.float64).T for m, x in problem.phi.items()}
+        self.p, self.a, rows = problem, problem.system, rows_of(problem)
+        self.L = np.asarray(rows.labels).T
+        self.phi = {m: x.astype(np.float64).T for m, x in rows.phi.items()}
         self.n = problem.n
         self.S = 2 * self.L.T @ self.L - np.ones((self.n, self.n))
-        Z = problem.data(slice(0, self.n)).T
+        Z = rows.data(slice(0, self.n)).T
         self.values: dict[str, Any] = {
             "U": problem.U @ Z,
-            "B": problem.B.T.copy(),
+            "B": rows.B.T.copy(),
             "R": problem.R.copy(),
             "C": problem.C.copy(),
             "mu": problem.mu.copy(),
@@ -67,9 +76,9 @@ def small(variant: str = "A2LH", *, gaps: bool = False, **params: Any) -> Proble
     system = A2LH(n_bits=4, n_anchors=7, random_state=3, **{**weights, **VARIANTS[variant], **params})
     rng = np.random.default_rng(3)
     system.widths_ = {name: matrix.shape[1] for name, matrix in views.items()}
-    present = {name: ~np.isnan(matrix[:, 0]) for name, matrix in views.items()}
-    phi = system._fit_features(views, present, rng)
-    return Problem(system, phi, np.asarray(data.labels, dtype=np.float64), rng)
+    parts = InOrder([system._rows(views, np.asarray(data.labels, dtype=np.float64))])
+    system._fit_features(parts, parts.who_has(), rng)
+    return Problem(system, parts, rng)
 
 
 def sweep(problem: Problem) -> None:
@@ -158,7 +167,7 @@ def test_bits_without_label_map_never_raise_the_objective() -> None:
     sweep(problem)
     before = Twin(problem)
     problem.update_codes()
-    assert before.objective(B=problem.B.T) <= before.objective()
+    assert before.objective(B=rows_of(problem).B.T) <= before.objective()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -198,7 +207,7 @@ def test_hash_functions_minimise_the_ridge_regression() -> None:
     rng = np.random.default_rng(0)
     phi, B = rng.standard_normal((50, 6)).astype(np.float32), signs(rng.standard_normal((50, 3)))
     present = rng.random(50) < 0.8
-    W = hash_function(phi, B, present, 0.5)
+    W = ridge(*function_sums(phi, B, present), 0.5)
     gradient = phi[present].T @ (phi[present] @ W - B[present]) + 0.5 * W
     assert np.abs(gradient).max() < 1e-5
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import modalhash as mh
+from modalhash.evaluation.health import distance_facts, health
 from modalhash.evaluation.protocol import Protocol, evaluate
-from modalhash.evaluation.results import machine, read_results, record, summary, write_result
+from modalhash.evaluation.results import machine, measured, read_results, record, summary, write_result
 
 DATA = mh.datasets.planted("clusters", 80, 0)
 HASHER = mh.PCASign(n_bits=12, random_state=3).fit(DATA.part("train"))
@@ -83,3 +84,32 @@ def test_means_that_do_not_exist_are_null() -> None:
     found = record(HASHER, data, WAY, evaluate(HASHER, data, WAY), {}, 0)
     assert found["mean"]["AP"] is None and found["per_query"]["AP"] == {"count": 0}
     json.dumps(found, allow_nan=False)
+
+
+def test_a_measured_run_tells_curves_and_the_health_of_the_codes_that_were_searched() -> None:
+    found, result = measured(HASHER, DATA, WAY, {"fit": 1.0}, 3), evaluate(HASHER, DATA, WAY)
+    assert {key: found[key] for key in made() if key != "seconds"} == {
+        k: v for k, v in made().items() if k != "seconds"
+    }
+    assert set(found["seconds"]) == {"fit", "encode", "measure"} and found["items_left_out"] == 0
+    assert set(found["curves"]) == set(result.curves)
+    for name, values in result.curves.items():
+        assert found["curves"][name] == pytest.approx(values.tolist(), rel=1e-5)
+    searched = HASHER.encode({"text": DATA.part("database")["text"]})
+    own = health(searched)
+    assert found["health"]["items"] == len(searched) and found["health"]["balance"] == pytest.approx(own["balance"])
+    assert found["health"]["empty_balls"]["r=2"] == pytest.approx(result.mean["empty@radius2"])
+    assert found["health"]["distances"] == pytest.approx(distance_facts(result.curves), rel=1e-5)
+
+
+def test_lists_of_numbers_share_a_line_and_texts_stay(tmp_path: Path) -> None:
+    content = {
+        "format": 1,
+        "numbers": [1, -2.5, 1e-9],
+        "texts": ["[ 1, 2 ]", "a\n[\n1\n]"],
+        "empty": [],
+        "deep": [[1, 2]],
+    }
+    write_result(tmp_path / "x.json", content)
+    text = (tmp_path / "x.json").read_text(encoding="utf8")
+    assert json.loads(text) == content and '"numbers": [1, -2.5, 1e-09]' in text

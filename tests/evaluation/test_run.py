@@ -163,3 +163,20 @@ def test_items_without_the_view_of_a_row_do_not_train(tmp_path: Path) -> None:
     table = dataclasses.replace(TABLE, systems=("SMHOQA:text", "ITQ:text"), bits=(8,), seeds=1, protocols=(Protocol(),))
     run_table(table, tmp_path, load=load)
     assert len(read_results(tmp_path)) == 4 and all("mean" in result for result in read_results(tmp_path))
+
+
+def test_nested_codes_are_fitted_once_and_cut_to_each_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = list[Any]()
+    fit = run.fit
+    monkeypatch.setattr(run, "fit", lambda cell, data: fits.append(cell.fit_key) or fit(cell, data))  # type: ignore[func-returns-value]
+    table = dataclasses.replace(TABLE, sources=TABLE.sources[:1], systems=("ITQ@16",), bits=(4, 8, 16))
+    run_table(table, tmp_path, load=Shelf())
+    assert sorted(fits) == [("ITQ@16", "clusters (n=60)", 16, seed) for seed in (0, 1)]
+    data = mh.datasets.planted("clusters", 60, 0)
+    hasher = mh.ITQ(n_bits=16, random_state=1, nested=True).fit(data.part("train"))
+    for result in read_results(tmp_path):
+        way = Protocol.from_dict(result["protocol"])
+        if result["seed"] == 1:
+            cut = hasher.prefix(result["cell"]["n_bits"])
+            assert result["mean"]["AP"] == evaluate(cut, data, way).mean["AP"] and result["parameters"]["nested"]
+        assert result["bytes_per_item"] == -(-result["cell"]["n_bits"] // 8) and result["curves"] and result["health"]

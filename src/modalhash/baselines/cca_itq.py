@@ -45,16 +45,23 @@ class CCAITQ(LinearHasher):
                 f"view {narrow!r} has {widths[narrow]} (columns, items and max_width bound it)"
             )
         seed = int(rng.integers(2**31))
-        reduce = {
-            name: principal_directions({name: matrix}, self.means_, scales, widths[name], seed)[name]
-            for name, matrix in views.items()
-        }
-        reduced = {name: centred_product(views[name], self.means_[name], W) for name, W in reduce.items()}
+        reduce, reduced = reduced_views(views, self.means_, scales, widths, seed)
         directions = correlated_directions(list(reduced.values()), self.n_bits, self.ridge)
         outputs = np.asarray(sum(x @ w for x, w in zip(reduced.values(), directions, strict=True)))
         rotation = itq_rotation(outputs, self.max_iter, rng)
         self.functions_ = {name: reduce[name] @ w @ rotation for name, w in zip(views, directions, strict=True)}
         self.codes_ = self.encode(views)
+
+
+def reduced_views(
+    views: dict[str, Matrix], means: dict[str, F64], scales: dict[str, float], widths: dict[str, int], seed: int
+) -> tuple[dict[str, F64], dict[str, F64]]:
+    """Per view its principal directions (d, width), and the centred rows along them (n, width)."""
+    reduce = {
+        name: principal_directions({name: matrix}, means, scales, widths[name], seed)[name]
+        for name, matrix in views.items()
+    }
+    return reduce, {name: centred_product(views[name], means[name], W) for name, W in reduce.items()}
 
 
 def correlated_directions(views: list[F64], k: int, ridge: float) -> list[F64]:

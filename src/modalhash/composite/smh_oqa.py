@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.anchors import choose_anchors, dense_anchors, squared_distances
+from modalhash.anchors import choose_anchors, squared_distances
 from modalhash.codes import BinaryCodes
 from modalhash.composite.asymmetric import Augmented, Problem, Solution
+from modalhash.composite.smh_oqa_rows import FusedRows, centred_parts
 from modalhash.fusion import FusedHasher, Mask, counted, fuse, shares, who_has
-from modalhash.hasher import check_choice, check_integer, check_real, present_rows
-from modalhash.layers import is_constant
-from modalhash.views import F64, Floats, Matrix, blocks, dense
+from modalhash.hasher import check_choice, check_integer, check_real
+from modalhash.parts import InOrder, Parts, Space, in_memory
+from modalhash.views import F64, Floats, Matrix, dense
 
 ALL = "all"  # the name of all views side by side
 
@@ -94,20 +95,33 @@ class SMHOQA(FusedHasher):
             raise ValueError(f"only: {self.only!r} leaves nothing to concatenate")
 
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
-        views, rng = self._views_to_learn(views), self._rng()
-        present = present_rows(views)
-        phi = self._fit_features(views, present, rng)
-        has = {ALL: np.ones(len(phi[ALL]), dtype=bool)} if self.concatenate else present
-        telling = {} if self.concatenate else {m: phi[m] for m in phi if varies(views[m], has[m])}
-        problem = (Augmented if self.solver == "alm" else Problem)(self, telling or phi, has, labels, rng)
+        self._fit_parts(InOrder([self._rows(views, labels)]))
+
+    def _rows(self, views: dict[str, Matrix], labels: Matrix, space: Space = in_memory) -> FusedRows:
+        """Some rows of a training set, as `_fit_parts` takes them."""
+        return FusedRows(self._views_to_learn(views), labels, space)
+
+    def _fit_parts(self, parts: Parts) -> None:
+        """Learn from rows in parts; `widths_` is set."""
+        rng, present = self._rng(), parts.who_has()
+        groups = {ALL: list(present)} if self.concatenate else {name: [name] for name in present}
+        self._fit_features(parts, groups, present, rng)
+        telling = {} if self.concatenate else {m: names for m, names in groups.items() if varies(parts, m, present[m])}
+        problem = (Augmented if self.solver == "alm" else Problem)(self, parts, telling or groups, present, rng)
         best = self._solve(problem)
-        self.codes_ = BinaryCodes.from_signs(best.B if self.discrete else best.B - best.B.mean(axis=0))
+        B, H, sizes = parts.total("best_sums")
+        thresholds = np.zeros(self.n_bits) if self.discrete else B / problem.n
+        self.codes_ = BinaryCodes(np.concatenate(list(parts.each("best_codes", thresholds))), self.n_bits)
         learned = dict(zip(best.W, (best.w / best.w.sum()).tolist(), strict=True))
-        self.view_weights_: dict[str, float] = {m: learned.get(m, 0.0) for m in phi}
-        self.scale_ = float(np.abs(best.H).mean())
-        mean = best.H.mean(axis=0)  # all that a view without variation can say
-        maps = {m: best.W[m] if m in best.W else constant_map(phi[m].shape[1], mean) for m in phi}
+        self.view_weights_: dict[str, float] = {m: learned.get(m, 0.0) for m in groups}
+        self.scale_ = float(sizes / (problem.n * self.n_bits))
+        mean = H / problem.n  # all that a view without variation can say
+        maps = {m: best.W[m] if m in best.W else constant_map(self._width(m) + 1, mean) for m in groups}
         self.functions_: dict[str, F64] = {m: W @ best.R.T if self.rotate else W for m, W in maps.items()}
+
+    def _width(self, group: str) -> int:
+        """Columns of φ, without the ones, of a view (views side by side are never without variation)."""
+        return len(self.anchors_[group]) if self.kernel else self.widths_[group]
 
     def _solve(self, problem: Problem) -> Solution:
         """The best of all iterates; stops once the objective falls no more (in three iterations by `alm`)."""
@@ -128,69 +142,46 @@ class SMHOQA(FusedHasher):
 
     # features
     def _fit_features(
-        self, views: dict[str, Matrix], present: dict[str, Mask], rng: np.random.Generator
-    ) -> dict[str, Floats]:
-        """φ of every training row, (n, p + 1) float32 a view; zero rows where it is missing."""
+        self, parts: Parts, groups: dict[str, list[str]], present: dict[str, Mask], rng: np.random.Generator
+    ) -> None:
+        """φ of every training row, (n, p + 1) float32 a view, kept with the rows; zero rows where it is missing."""
         order = choose_anchors(np.all(list(present.values()), axis=0), len(next(iter(present.values()))), rng)
         self.anchors_: dict[str, F64] = {}
         self.spreads_: dict[str, F64] = {}
         self.kernel_widths_: dict[str, float] = {}
         self.means_: dict[str, F64] = {}
-        groups = {ALL: list(views)} if self.concatenate else {name: [name] for name in views}
-        parts = {group: {m: views[m] for m in names} for group, names in groups.items()}
-        if self.kernel:
-            return {group: self._fit_kernel(group, given, present, order) for group, given in parts.items()}
-        return {group: self._fit_linear(group, given, present) for group, given in parts.items()}
+        for group, names in groups.items():
+            own = {m: present[m] for m in names}
+            if self.kernel:
+                self._fit_kernel(group, parts, own, order)
+            else:
+                self._fit_linear(group, parts, own)
 
-    def _fit_linear(self, group: str, views: dict[str, Matrix], present: dict[str, Mask]) -> Floats:
+    def _fit_linear(self, group: str, parts: Parts, present: dict[str, Mask]) -> None:
         """Learn the means of one view (or of all side by side); φ are the centred rows."""
-        n = len(next(iter(present.values())))
-        self.means_ |= {m: column_means(matrix, present[m]) for m, matrix in views.items()}
-        phi = np.zeros((n, sum(matrix.shape[1] for matrix in views.values()) + 1), dtype=np.float32)
-        for rows in blocks(n):
-            block, has = {m: matrix[rows] for m, matrix in views.items()}, {m: present[m][rows] for m in views}
-            phi[rows] = self._features(group, block, has)
-        phi[~np.any([present[m] for m in views], axis=0)] = 0.0
-        return phi
+        means = {m: np.asarray(parts.total("column_sums", m) / own.sum()) for m, own in present.items()}
+        self.means_ |= means
+        parts.run("fill_linear", group, means)
 
-    def _fit_kernel(
-        self, group: str, views: dict[str, Matrix], present: dict[str, Mask], order: NDArray[np.intp]
-    ) -> Floats:
+    def _fit_kernel(self, group: str, parts: Parts, present: dict[str, Mask], order: NDArray[np.intp]) -> None:
         """Learn anchors, width and means of the kernel of one view (or of all side by side); φ from its distances."""
-        n, own = len(order), np.any([present[m] for m in views], axis=0)
-        anchors = self._choose(views, present, order)
-        phi = np.zeros((n, len(anchors) + 1), dtype=np.float32)
-        values = phi[:, :-1]
-        for m, matrix in views.items():
-            self.anchors_[m] = dense_anchors(matrix, anchors)
-            self.spreads_[m] = self._add_distances(values, m, matrix, present[m])
-            values[own & ~present[m]] += self.spreads_[m].astype(np.float32)
-        distance = sum(float(np.sqrt(values[rows], dtype=np.float64).sum()) for rows in blocks(n))
-        self.kernel_widths_[group] = sigma = distance / (own.sum() * len(anchors)) or 1.0
-        values *= np.float32(-0.5 / sigma**2)
-        np.exp(values, out=values)
-        self.means_[group] = column_means(values, own)
-        values -= self.means_[group].astype(np.float32)
-        phi[:, -1] = 1.0
-        phi[~own] = 0.0
-        return phi
+        names, count = list(present), int(np.any(list(present.values()), axis=0).sum())
+        anchors = self._choose(present, order)
+        parts.run("make_room", group, len(anchors))
+        for m, own in present.items():
+            self.anchors_[m] = dense(parts.take(m, anchors))
+            self.spreads_[m] = np.asarray(parts.total("add_distances", group, m, self.anchors_[m]) / own.sum())
+            parts.run("add_means", group, names, m, self.spreads_[m])
+        self.kernel_widths_[group] = sigma = parts.total("distance_sum", group) / (count * len(anchors)) or 1.0
+        self.means_[group] = np.asarray(parts.total("exponentiate", group, names, sigma) / count)
+        parts.run("centre", group, names, self.means_[group].astype(np.float32))
 
-    def _add_distances(self, values: Floats, name: str, matrix: Matrix, own: Mask) -> F64:
-        """Add the squared distances of a view to its anchors to `values`, in place; their means over its items."""
-        total = np.zeros(values.shape[1])
-        for rows in blocks(len(own)):
-            seen = own[rows]
-            squares = squared_distances(matrix[rows] if seen.all() else matrix[rows][seen], self.anchors_[name])
-            values[rows][seen] += squares
-            total += squares.sum(axis=0)
-        return np.asarray(total / own.sum())
-
-    def _choose(self, views: dict[str, Matrix], present: dict[str, Mask], order: NDArray[np.intp]) -> NDArray[np.intp]:
+    def _choose(self, present: dict[str, Mask], order: NDArray[np.intp]) -> NDArray[np.intp]:
         """Positions of the anchors: items that have the views."""
-        fit = order[np.all([present[m][order] for m in views], axis=0)]
+        fit = order[np.all([own[order] for own in present.values()], axis=0)]
         wanted = self.n_anchors or max(1, min(1000, len(fit) // 2))
         if wanted > len(fit):
-            names = ", ".join(map(repr, views))
+            names = ", ".join(map(repr, present))
             raise ValueError(f"n_anchors: {wanted} anchors need as many training rows with {names}, got {len(fit)}")
         return fit[:wanted]
 
@@ -201,17 +192,17 @@ class SMHOQA(FusedHasher):
         """
         n = len(next(iter(has.values())))
         names = list(self.widths_) if self.concatenate else [group]
+        if not self.kernel:
+            return np.hstack([*centred_parts(block, has, {m: self.means_[m] for m in names}), np.ones((n, 1))])
         parts = []
         for m in names:
             own = has[m] if m in has else np.zeros(n, dtype=bool)
-            part = np.tile(self.spreads_[m], (n, 1)) if self.kernel else np.zeros((n, self.widths_[m]))
+            part = np.tile(self.spreads_[m], (n, 1))
             if own.any():
-                rows = block[m] if own.all() else block[m][own]
-                part[own] = squared_distances(rows, self.anchors_[m]) if self.kernel else dense(rows) - self.means_[m]
+                part[own] = squared_distances(block[m] if own.all() else block[m][own], self.anchors_[m])
             parts.append(part)
-        if self.kernel:
-            parts = [np.exp(sum(parts) * (-0.5 / self.kernel_widths_[group] ** 2)) - self.means_[group]]
-        return np.hstack([*parts, np.ones((n, 1))])
+        values = np.exp(sum(parts) * (-0.5 / self.kernel_widths_[group] ** 2)) - self.means_[group]
+        return np.hstack([values, np.ones((n, 1))])
 
     # codes
     def _project(self, name: str, block: Matrix) -> Floats:
@@ -247,14 +238,7 @@ def constant_map(height: int, value: F64) -> F64:
     return np.asarray(np.vstack([np.zeros((height - 1, len(value))), value]))
 
 
-def column_means(matrix: Matrix, own: Mask) -> F64:
-    """Means (d,) over the rows that `own` names, in float64."""
-    total = np.zeros(matrix.shape[1])
-    for rows in blocks(matrix.shape[0]):
-        total += dense(matrix[rows][own[rows]]).sum(axis=0)
-    return np.asarray(total / own.sum())
-
-
-def varies(matrix: Matrix, own: Mask) -> bool:
-    """Whether the rows that `own` names differ."""
-    return not is_constant(matrix if own.all() else matrix[own])
+def varies(parts: Parts, name: str, own: Mask) -> bool:
+    """Whether the rows that have a view, (n,) `own`, differ."""
+    first = dense(parts.take(name, np.flatnonzero(own)[:1]))
+    return any(parts.each("differs", name, first))

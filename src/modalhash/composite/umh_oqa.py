@@ -19,7 +19,7 @@ from modalhash.solvers import centred_product, mean_and_scale, row_product
 from modalhash.views import F64, Matrix, Views, blocks
 
 ROUNDS = 5  # of weights and words in turn, for an item
-WEIGHTS = ("query", "learned", "equal")
+WEIGHTS = ("query", "absolute", "learned", "equal")
 METRICS = ("l2", "dot", "hamming")
 Coded: TypeAlias = tuple[F64, F64, F64, Indices]
 
@@ -52,8 +52,9 @@ class UMHOQA(FusedHasher):
     `metric`: "l2" stores indices of words with their codebooks; items are compared with the fused latent row of a
     query by look-up tables.  "dot" is the same with inner products, which need no stored norm (4 bytes an item).
     "hamming" gives binary codes of the index bits (the text).  Words are numbered so that index bits follow distances.
-    `weights` of the views of an item: "query" (its own), "learned" (those of the training, Eq. 4.59) or "equal" (in
-    the training, too).  `only`: learn from one view; `concatenate`: views side by side as one.
+    `weights` of the views of an item: "query" (its own, by how far each view is from the words beside how far it is
+    in training), "absolute" (its own, by the bare distances: the text), "learned" (those of the training, Eq. 4.59) or
+    "equal" (in the training, too).  `only`: learn from one view; `concatenate`: views side by side as one.
 
     D is `latent_dim`, but at most the items and the columns of the widest view.  A view narrower than D counts as
     filled up with zero columns, so R_l has orthonormal rows instead.  A view that an item lacks is left out of the
@@ -113,6 +114,7 @@ class UMHOQA(FusedHasher):
             learned = dict(zip(self.functions_, self.alpha / (self.alpha * problem.mu + 1.0), strict=True))
         self.learned_weights_ = np.array([learned.get(name, 1.0) for name in self.widths_])
         self.codebooks_: F32 = problem.C.astype(np.float32)
+        self.usual_: F64 = self._usual_distances(views) if self.weights == "query" else np.ones(len(self.widths_))
         self.codes_ = self._stored(problem.A)
 
     def _modalities(self, views: dict[str, Matrix]) -> list[Modality]:
@@ -135,6 +137,19 @@ class UMHOQA(FusedHasher):
         if self.concatenate:
             return [Modality(known)]
         return [Modality({name: view}) for name, view in known.items()]
+
+    def _usual_distances(self, views: dict[str, Matrix]) -> F64:
+        """Mean ‖R_lᵀx_l - Cν(b)‖ of each view over the training items that have it, their views weighing alike."""
+        C, present = self.codebooks_.astype(np.float64), present_rows(views)
+        total, count = np.zeros((2, len(self.widths_)))
+        for rows in blocks(len(next(iter(present.values())))):
+            block = {name: matrix[rows] for name, matrix in views.items()}
+            outputs, has = self._latent(block, who_has(self.widths_, present, rows), alike=False)
+            A = self._words(C, self._sum(outputs, shares(has.astype(np.float64))))
+            total += np.sum(has * _distances(outputs, C, A), axis=1)
+            count += has.sum(axis=1)
+        usual = total / np.maximum(count, 1)
+        return np.asarray(np.where(usual > 0, usual, 1.0))
 
     # encoding
     def encode(self, views: Views) -> QuantizedCodes | BinaryCodes:  # type: ignore[override]
@@ -187,14 +202,16 @@ class UMHOQA(FusedHasher):
         """Weights (views, rows) of the views of every item, sum 1, and its words (rows, m) (Eq. 4.52-4.57).
 
         With R fixed the best H and μ for given words have a closed form together: α/(αμ_l + 1), the weight that is
-        left for view l, goes with 1 / ‖R_lᵀx_l - Cν(b)‖, whatever α is.  So words and weights are updated in turn,
-        from equal weights, and Σ_l ‖R_lᵀx_l - Cν(b)‖ of an item never rises.
+        left for view l, goes with p_l / ‖R_lᵀx_l - Cν(b)‖, whatever α is; p_l = 1 in the text, the usual distance of
+        view l here.  So words and weights are updated in turn, from equal weights, and
+        Σ_l p_l ‖R_lᵀx_l - Cν(b)‖ of an item never rises.
         """
         C = self.codebooks_.astype(np.float64)
         weights = shares(has * (self.learned_weights_[:, None] if self.weights == "learned" else 1.0))
         A = self._words(C, self._sum(outputs, weights))
-        for _ in range(ROUNDS if self.weights == "query" and not self.concatenate else 0):
-            weights = adaptive_weights(np.sqrt(((decode(C, A) - outputs) ** 2).sum(axis=2)), has)
+        own = self.weights in ("query", "absolute") and not self.concatenate
+        for _ in range(ROUNDS if own else 0):
+            weights = adaptive_weights(_distances(outputs, C, A) / self.usual_[:, None], has)
             A = self._words(C, self._sum(outputs, weights), A)
         return weights, A
 
@@ -210,3 +227,8 @@ class UMHOQA(FusedHasher):
             return QuantizedCodes(A, self.codebooks_, "l2" if self.metric == "l2" else "dot")
         bits = np.unpackbits(A[:, :, None], axis=2)[:, :, -BITS:]
         return BinaryCodes(np.packbits(bits.reshape(len(A), -1), axis=1), self.n_bits)
+
+
+def _distances(outputs: F64, C: F64, A: Indices) -> F64:
+    """How far the latent rows of the views (views, rows, D) are from the words, (views, rows)."""
+    return np.asarray(np.sqrt(((decode(C, A) - outputs) ** 2).sum(axis=2)))

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from modalhash.anchors import choose_anchors, dense_anchors, kernel_width, rbf
-from modalhash.codes import BinaryCodes
-from modalhash.hasher import Hasher, check_integer, check_real, present_rows
+from modalhash.anchors import choose_anchors, kernel_width
+from modalhash.crossmodal.a2lh_rows import LabelledRows, features, packed_codes
+from modalhash.hasher import check_integer, check_real
 from modalhash.moments import Moments
-from modalhash.solvers import procrustes, ridge, signs, update_bits, view_weights
-from modalhash.views import F64, Floats, Matrix, blocks, dense
+from modalhash.nested import Nested, block_ends, grown
+from modalhash.parts import InOrder, Mask, Parts, Space, in_memory
+from modalhash.solvers import procrustes, ridge, signs, view_weights
+from modalhash.views import F64, Floats, Matrix, dense
 
 SAMPLE = 10_000  # training rows from which the kernel width is estimated
 
@@ -27,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(kw_only=True, eq=False)
-class A2LH(Hasher):
+class A2LH(Nested):
     """Learns codes from labels and kernelised views by closed-form steps, then one linear hash function a view.
 
     Minimises, with S = 2 LᵀL - 11ᵀ and hash functions fitted to B afterwards (Eq. 33),
@@ -47,6 +48,9 @@ class A2LH(Hasher):
     Stops when the objective falls by less than `tolerance` (relative) or no bit changed in two iterations.
     LLᵀ and UUᵀ carry a ridge of `ridge` in every term where they appear, so each step stays the exact minimiser
     and `objective_` never rises.  Memory is O(n · (d + c + K + anchors)); the n × n matrix S is never formed.
+    nested: learn codes of 16, 32, 64 … bits, and keep at each length those of its bits that add most to the bits before
+    them (see `greedy_order`; the target is LᵀL), so that every prefix of a code is a code.  `objective_` and
+    `view_weights_` are then those of the longest codes.
     """
 
     n_anchors: int | None = None
@@ -78,10 +82,26 @@ class A2LH(Hasher):
             check_real(name, getattr(self, name), low=0)
 
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
+        self._fit_parts(InOrder([self._rows(views, labels)]))
+
+    def _rows(self, views: dict[str, Matrix], labels: Matrix, space: Space = in_memory) -> LabelledRows:
+        """Some rows of a training set, as `_fit_parts` takes them."""
+        return LabelledRows(views, labels, space)
+
+    def _fit_parts(self, parts: Parts) -> None:
+        """Learn from rows in parts; `widths_` is set."""
         rng = self._rng()
-        present = present_rows(views)
-        phi = self._fit_features(views, present, rng)
-        problem = Problem(self, phi, labels, rng)
+        present = parts.who_has()
+        self._fit_features(parts, present, rng)
+        if self.nested:
+            self._learn_nested(parts, rng)
+        else:
+            self._learn(Problem(self, parts, rng))
+        self.codes_ = packed_codes(list(parts.each("settle")), self.n_bits)
+        self.functions_ = {m: self._hash_function(parts, m) for m in present}
+
+    def _learn(self, problem: Problem) -> None:
+        """Alternate until the objective is steady; the codes stay with the rows."""
         self.objective_ = [problem.objective()]
         converged, steady = False, 0
         for _ in self._iterations(self.max_iter):
@@ -99,65 +119,64 @@ class A2LH(Hasher):
                 break
         if not converged:
             self._warn_not_converged(self.max_iter, self.tolerance)
-        self.view_weights_ = {name: float(weight) for name, weight in zip(phi, problem.mu, strict=True)}
-        B = signs(problem.B)
-        self.codes_ = BinaryCodes.from_signs(B)
-        self.functions_ = {m: hash_function(phi[m], B, present[m], self.omega) for m in phi}  # Eq. 34
+        self.view_weights_ = {name: float(weight) for name, weight in zip(problem.views, problem.mu, strict=True)}
 
-    def _fit_features(
-        self, views: dict[str, Matrix], present: dict[str, NDArray[np.bool_]], rng: np.random.Generator
-    ) -> dict[str, Floats]:
-        """φ of every training row and view, (n, q) float32; zero rows where a view is missing."""
-        n = len(next(iter(present.values())))
+    def _learn_nested(self, parts: Parts, rng: np.random.Generator) -> None:
+        """Codes of which the first 16, 32 … bits come from codes of that length."""
+        if len(parts) > 1:
+            raise ValueError(f"{self.name}: nested codes need all rows in one part, got {len(parts)} parts")
+        (labels,) = parts.each("given_labels")
+        B = np.zeros((labels.shape[0], 0))
+        for length in block_ends(self.n_bits):
+            self._learn(Problem(self, parts, rng, length))
+            learned = packed_codes(list(parts.each("settle")), length).signs().astype(np.float64)
+            chosen = grown(B, learned, lambda rows: dense(labels[rows]))
+            B = np.hstack([B, learned])[:, chosen]
+        parts.run("put_codes", B)
+
+    def _hash_function(self, parts: Parts, name: str) -> F64:
+        """W (q, K) that maps φ to the codes by ridge regression, over the rows that have the view."""
+        gram, cross = parts.total("function_sums", name)
+        return ridge(gram, cross, self.omega)  # Eq. 34
+
+    def _fit_features(self, parts: Parts, present: dict[str, Mask], rng: np.random.Generator) -> None:
+        """φ of every training row and view, (n, q) float32, kept with the rows; zero rows where a view is missing."""
         if self.n_anchors is not None:
             check_integer("n_anchors", self.n_anchors, low=1)
         if self.kernel:
-            fewest = min(int(rows.sum()) for rows in present.values())
-            if self.n_anchors is not None and self.n_anchors > fewest:
-                raise ValueError(
-                    f"n_anchors: {self.n_anchors} anchors need as many training rows in every view, got {fewest}"
-                )
-            q = self.n_anchors or max(1, min(1000, fewest // 2))
-            self.anchors_: dict[str, F64] = {}
-            self.kernel_widths_: dict[str, float] = {}
-            common = choose_anchors(np.all(list(present.values()), axis=0), n, rng)
-            sample = np.sort(rng.permutation(n)[:SAMPLE])
-            for m, matrix in views.items():
-                self.anchors_[m] = dense_anchors(matrix, common[present[m][common]][:q])
-                self.kernel_widths_[m] = kernel_width(matrix[sample[present[m][sample]]], self.anchors_[m])
-        self.means_: dict[str, F64] = {m: np.zeros(1) for m in views}
-        phi = {}
-        for m, matrix in views.items():
-            width = len(self.anchors_[m]) if self.kernel else matrix.shape[1]
-            phi[m] = np.zeros((n, width), dtype=np.float32)
-            total = np.zeros(width)
-            for rows in blocks(n):
-                has = present[m][rows]
-                values = self._features(m, matrix[rows][has])
-                total += values.sum(axis=0)
-                phi[m][rows][has] = values
-            self.means_[m] = total / present[m].sum()
-            for rows in blocks(n):
-                phi[m][rows][present[m][rows]] -= self.means_[m].astype(np.float32)
-        return phi
+            self._choose_anchors(parts, present, rng)
+        self.means_: dict[str, F64] = {}
+        for m, rows in present.items():
+            total = parts.total("fill", m, *self._map_of(m))
+            self.means_[m] = total / rows.sum()
+            parts.run("centre", m, self.means_[m].astype(np.float32))
+
+    def _choose_anchors(self, parts: Parts, present: dict[str, Mask], rng: np.random.Generator) -> None:
+        """Learn anchors and kernel widths."""
+        n, fewest = len(next(iter(present.values()))), min(int(rows.sum()) for rows in present.values())
+        if self.n_anchors is not None and self.n_anchors > fewest:
+            raise ValueError(
+                f"n_anchors: {self.n_anchors} anchors need as many training rows in every view, got {fewest}"
+            )
+        q = self.n_anchors or max(1, min(1000, fewest // 2))
+        self.anchors_: dict[str, F64] = {}
+        self.kernel_widths_: dict[str, float] = {}
+        common = choose_anchors(np.all(list(present.values()), axis=0), n, rng)
+        sample = np.sort(rng.permutation(n)[:SAMPLE])
+        for m, rows in present.items():
+            self.anchors_[m] = dense(parts.take(m, common[rows[common]][:q]))
+            self.kernel_widths_[m] = kernel_width(parts.take(m, sample[rows[sample]]), self.anchors_[m])
+
+    def _map_of(self, name: str) -> tuple[F64 | None, float]:
+        """Anchors and width of the kernel of a view, none without a kernel."""
+        return (self.anchors_[name], self.kernel_widths_[name]) if self.kernel else (None, 1.0)
 
     def _features(self, name: str, block: Matrix) -> F64:
         """φ of a block of rows that have the view (Eq. 1), minus the training mean."""
-        values = rbf(block, self.anchors_[name], self.kernel_widths_[name]) if self.kernel else dense(block)
-        return values - self.means_[name]
+        return features(block, *self._map_of(name)) - self.means_[name]
 
     def _project(self, name: str, block: Matrix) -> Floats:
         return np.asarray(self._features(name, block) @ self.functions_[name])
-
-
-def hash_function(phi: Floats, B: F64, present: NDArray[np.bool_], omega: float) -> F64:
-    """W (q, K) that maps φ to the codes by ridge regression, over the rows that have the view (Eq. 34)."""
-    gram, cross = np.zeros((phi.shape[1],) * 2), np.zeros((phi.shape[1], B.shape[1]))
-    for rows in blocks(len(phi)):
-        block = phi[rows][present[rows]].astype(np.float64)
-        gram += block.T @ block
-        cross += block.T @ B[rows][present[rows]]
-    return ridge(gram, cross, omega)
 
 
 class Problem:
@@ -165,35 +184,32 @@ class Problem:
 
     U is never stored: each update makes it a linear map of the data Z = [L; 1; B; φ_1; …], kept as the
     coefficients `U` (q, rows of Z), so that U Uᵀ = U G Uᵀ with the moments G = Z Zᵀ.  An iteration reads
-    the data once (for B) and works on matrices whose size does not depend on n.
+    the data once (for B, which stays with the rows) and works on matrices whose size does not depend on n.
     """
 
-    def __init__(self, system: A2LH, phi: dict[str, Floats], labels: Matrix, rng: np.random.Generator) -> None:
-        self.system, self.phi, self.labels = system, phi, labels
-        self.n, self.K = len(next(iter(phi.values()))), system.n_bits
-        q = min(x.shape[1] for x in phi.values())
+    def __init__(self, system: A2LH, parts: Parts, rng: np.random.Generator, n_bits: int | None = None) -> None:
+        self.system, self.parts = system, parts
+        self.n, self.K, c = sum(parts.sizes()), n_bits or system.n_bits, parts.n_labels()
+        widths = {m: len(mean) for m, mean in system.means_.items()}
+        self.views = list(widths)
+        q = min(widths.values())
         if not system.kernel and system.n_anchors is not None:
             q = min(q, system.n_anchors)
-        self.B = signs(np.asarray(labels @ rng.standard_normal((labels.shape[1], self.K))))
-        self.B *= signs(rng.random((1, self.K)) - 0.5)
-        self.mu = np.full(len(phi), 1.0 / len(phi))
+        projection = rng.standard_normal((c, self.K))
+        flips = signs(rng.random((1, self.K)) - 0.5)
+        self.mu = np.full(len(widths), 1.0 / len(widths))
         self.V = {
-            m: np.eye(q) if system.kernel else procrustes(rng.standard_normal((x.shape[1], q))) for m, x in phi.items()
+            m: np.eye(q) if system.kernel else procrustes(rng.standard_normal((width, q)))
+            for m, width in widths.items()
         }
-        self.G = Moments({"L": labels.shape[1], "1": 1, "B": self.K} | {f"φ {m}": x.shape[1] for m, x in phi.items()})
-        for rows in blocks(self.n):
-            self.G.add(self.data(rows))
-        self.R = np.zeros((self.K, labels.shape[1]))
-        self.C = np.zeros((self.K, q))
+        self.G = Moments({"L": c, "1": 1, "B": self.K} | {f"φ {m}": width for m, width in widths.items()})
+        self.G.gram += parts.total("start", projection, flips)
+        self.R: F64 = np.zeros((self.K, c))
+        self.C: F64 = np.zeros((self.K, q))
         self.update_common()
-        self.C = np.linalg.solve(self.UU, self.cross("B").T).T
+        self.C = np.asarray(np.linalg.solve(self.UU, self.cross("B").T).T)
         if system.multi_semantic:
             self.update_label_map()
-
-    def data(self, rows: slice) -> F64:
-        """Rows of Zᵀ: labels, one, codes, features."""
-        ones = np.ones((rows.stop - rows.start, 1))
-        return np.hstack([dense(self.labels[rows]), ones, self.B[rows], *(x[rows] for x in self.phi.values())])
 
     # products with U and with E, the side of the similarity term that holds the labels: RL, or B without R
     def cross(self, name: str) -> F64:
@@ -203,7 +219,7 @@ class Problem:
     @property
     def LL(self) -> F64:
         """LLᵀ with its ridge."""
-        return np.asarray(self.G["L", "L"] + self.system.ridge * np.eye(self.labels.shape[1]))
+        return np.asarray(self.G["L", "L"] + self.system.ridge * np.eye(self.R.shape[1]))
 
     def EE(self) -> F64:
         """E Eᵀ."""
@@ -229,38 +245,31 @@ class Problem:
         CUSLt = 2.0 * CULt @ self.G["L", "L"] - CU1 @ self.G["1", "L"]
         left = C @ self.UU @ C.T + (a.beta + a.eta) * np.eye(K)
         right = K * CUSLt + a.beta * self.G["B", "L"]
-        self.R = np.linalg.solve(self.LL, np.linalg.solve(left, right).T).T  # Eq. 15
+        self.R = np.asarray(np.linalg.solve(self.LL, np.linalg.solve(left, right).T).T)  # Eq. 15
 
     def update_code_map(self) -> None:
         """Update C."""
         alpha, K = self.system.alpha, self.K
         left = self.EE() + alpha * np.eye(K)
         right = K * self.ESU() + alpha * self.cross("B")
-        self.C = np.linalg.solve(self.UU, np.linalg.solve(left, right).T).T  # Eq. 18
+        self.C = np.asarray(np.linalg.solve(self.UU, np.linalg.solve(left, right).T).T)  # Eq. 18
 
     def update_codes(self) -> bool:
         """Update B and say whether any value of it changed."""
-        a, K, G, before = self.system, self.K, self.G, self.B.copy()
-        CU = self.C @ self.U
+        a, K, G = self.system, self.K, self.G
+        target: F64 = a.alpha * (self.C @ self.U)
+        coupling = None
         if a.multi_semantic:
-            target = a.alpha * CU
             target[:, G.at("L")] += a.beta * self.R
         else:
-            target = a.alpha * CU
             target[:, G.at("L")] += 2.0 * K * self.C @ self.cross("L").T
             target[:, G.at("1")] -= K * self.C @ self.cross("1").T
             coupling = self.C @ self.UU @ self.C.T
+        divisor = None if a.discrete else a.alpha + a.beta
+        cross, changed = self.parts.total("update_codes", target, coupling, divisor)
         G.clear("B")
-        for rows in blocks(self.n):
-            Q = self.data(rows) @ target.T
-            if not a.discrete:
-                self.B[rows] = Q / (a.alpha + a.beta)  # Eq. 38
-            elif a.multi_semantic:
-                self.B[rows] = signs(Q)  # Eq. 22, with the sign
-            else:
-                update_bits(self.B[rows], Q, coupling)  # variant -M
-            G.add_rows("B", self.B[rows], self.data(rows))
-        return not np.array_equal(before, self.B)
+        G.add_cross("B", cross)
+        return bool(changed)
 
     def update_common(self) -> None:
         """Update U, and its products with the data."""
@@ -270,7 +279,7 @@ class Problem:
         target[:, G.at("L")] = 2.0 * K * C.T @ self.E("L")
         target[:, G.at("1")] = -K * C.T @ self.E("1")
         target[:, G.at("B")] = a.alpha * C.T
-        for m, weight in zip(self.phi, weights, strict=True):
+        for m, weight in zip(self.views, weights, strict=True):
             target[:, G.at(f"φ {m}")] = weight * self.V[m].T
         s = weights.sum() + a.eta
         H = self.EE() + a.alpha * np.eye(K)
@@ -281,13 +290,14 @@ class Problem:
 
     def update_view_maps(self) -> None:
         """Update V_m."""
-        self.V = {m: procrustes(self.cross(f"φ {m}")) for m in self.phi}  # Eq. 26, solved exactly
+        self.V = {m: procrustes(self.cross(f"φ {m}")) for m in self.views}  # Eq. 26, solved exactly
 
     def residuals(self) -> F64:
         """‖φ_m - V_m U‖² of every view."""
         UU = np.trace(self.UU) - self.system.ridge * len(self.U)
         parts = [
-            np.trace(self.G[f"φ {m}", f"φ {m}"]) - 2.0 * np.sum(self.V[m] * self.cross(f"φ {m}")) + UU for m in self.phi
+            np.trace(self.G[f"φ {m}", f"φ {m}"]) - 2.0 * np.sum(self.V[m] * self.cross(f"φ {m}")) + UU
+            for m in self.views
         ]
         return np.maximum(parts, 0.0)
 

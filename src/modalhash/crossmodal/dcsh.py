@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -162,12 +162,12 @@ class DCSH(Hasher):
         import torch
 
         from modalhash.networks import mlp, to_arrays
-        from modalhash.training import Plan, new_seed, seeded, train
+        from modalhash.training import TEAM, Plan, new_seed, seeded, train
 
         self.means_, self.scales_ = {}, {}
         for m, matrix in views.items():
             self.means_[m], self.scales_[m] = standards(matrix)
-        codes = torch.from_numpy(B.astype(np.float32))
+        codes, team = torch.from_numpy(B.astype(np.float32)), TEAM.get()
         with seeded(new_seed(rng)) as generator:
             networks = {
                 m: mlp((matrix.shape[1], *self.hidden, self.n_bits), activation="relu", dropout=self.dropout)
@@ -177,7 +177,7 @@ class DCSH(Hasher):
             def loss(rows: NDArray[np.int64]) -> dict[str, Tensor]:
                 inputs = {m: standardised(x[rows], self.means_[m], self.scales_[m]) for m, x in views.items()}
                 outputs = [network(torch.from_numpy(inputs[m])) for m, network in networks.items()]
-                return function_loss(outputs, codes[torch.from_numpy(rows)], self.gamma1, self.gamma2)
+                return function_loss(outputs, codes[torch.from_numpy(rows)], self.gamma1, self.gamma2, team.mean)
 
             plan = Plan(
                 epochs=self.epochs,
@@ -187,7 +187,7 @@ class DCSH(Hasher):
                 verbose=self.verbose,
             )
             together = torch.nn.ModuleList(networks.values())
-            self.losses_ = train(together, loss, np.arange(len(B)), plan, generator)
+            self.losses_ = train(together, loss, np.arange(len(B)), plan, generator, team=team)
         self.networks_ = joined({m: to_arrays(network) for m, network in networks.items()})
 
     def _project(self, name: str, block: Matrix) -> Floats:
@@ -197,13 +197,22 @@ class DCSH(Hasher):
         return run(network, standardised(block, self.means_[name], self.scales_[name]), "relu")
 
 
-def function_loss(outputs: list[Tensor], codes: Tensor, gamma1: float, gamma2: float) -> dict[str, Tensor]:
-    """The three terms of Eq. 12 for a batch of n items, divided by n, n and n²; outputs: one (n, K) a view."""
+def function_loss(
+    outputs: list[Tensor],
+    codes: Tensor,
+    gamma1: float,
+    gamma2: float,
+    mean: Callable[[Tensor], Tensor] = lambda values: values,
+) -> dict[str, Tensor]:
+    """The three terms of Eq. 12 for a batch of n items, divided by n, n and n²; outputs: one (n, K) a view.
+
+    mean: makes means over these items means over the batch, where they are a part of it.
+    """
     import torch
 
     n, k = codes.shape
     together = torch.cat(outputs, dim=1)
-    gram = together.T @ together / n  # (F^m)ᵀF^t / n of all pairs of views
+    gram = mean(together.T @ together / n)  # (F^m)ᵀF^t / n of all pairs of views
     eye = torch.eye(k).repeat(len(outputs), len(outputs))
     same = torch.eye(len(outputs)).repeat_interleave(k, 0).repeat_interleave(k, 1)
     return {

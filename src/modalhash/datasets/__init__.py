@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modalhash.datasets.dataset import Dataset, random_split
+from modalhash.datasets.embeddings import SUFFIXES, centred, read_embeddings
 from modalhash.datasets.files import read_dataset, write_dataset
 from modalhash.datasets.make import make_dataset
 from modalhash.datasets.planted import planted
@@ -29,17 +30,20 @@ OF = {"clipart-tags": ("clipart", {"views": ("image", "tags")})}  # name -> anot
 __all__ = [
     "NAMED",
     "Dataset",
+    "centred",
     "load_dataset",
     "make_dataset",
     "planted",
     "random_split",
     "read_dataset",
+    "read_embeddings",
     "write_dataset",
 ]
 
 
 def load_dataset(name: str | os.PathLike[str], **options: Any) -> Dataset:
-    """A data set by its name (see NAMED) or from a path: `.npz`, `.mat` or a folder.
+    """A data set by its name (see NAMED) or from a path: `.npz`, `.mat`, a folder, or embeddings in a
+    `.npy`, `.parquet`, `.arrow` or `.feather` file (`read_embeddings`).
 
     `clipart-tags` is `clipart` with views=("image", "tags"), for those who cannot give options (the command line).
     options: those of the reader, such as fair=False (`load_clipart`, `load_fashion`, `read_mat` …); a folder or a
@@ -55,6 +59,8 @@ def load_dataset(name: str | os.PathLike[str], **options: Any) -> Dataset:
         from modalhash.datasets.mat_files import read_mat
 
         load = partial(read_mat, name)
+    elif Path(name).suffix.lower() in SUFFIXES:
+        load = partial(read_embeddings, name)
     else:
         load = partial(read_dataset, name)
     _check_options(str(name), load, options)

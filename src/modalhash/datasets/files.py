@@ -56,7 +56,7 @@ def _read_npz(path: Path) -> dict[str, Array]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: not found; DATA is the name of a data set, a .npz file or a folder")
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:  # numpy leaves a damaged one open
             if not hasattr(content, "files"):
                 raise ValueError("holds one array, expected an archive of named arrays")
             return {key: content[key] for key in content.files}

@@ -51,7 +51,7 @@ def run_demo(out: Path, lengths: Sequence[int], seeds: int, *, quiet: bool = Fal
     for answer in answers:
         names = [str(data.titles[i]) for i, _ in answer.found[:6]] if data.titles is not None else []
         console.print(f"[bold]{escape(answer.caption)}[/bold]: {escape(', '.join(names))}", highlight=False)
-    from_dataset(out / "collection", hasher, data)
+    from_dataset(out / "collection", hasher, data).close()
     page = write_page(out / "index.html", data, rows, answers, hasher.n_bits, seeds)
     seconds = time.perf_counter() - started
     console.print(f"\nDone in {seconds:.0f} s. The page: {page}", markup=False, highlight=False, soft_wrap=True)

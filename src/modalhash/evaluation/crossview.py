@@ -33,7 +33,7 @@ def shared_views(hasher: Hasher, data: Dataset) -> list[str]:
     return views
 
 
-def evaluate(
+def protocols(
     hasher: Hasher,
     data: Dataset,
     *,
@@ -42,21 +42,29 @@ def evaluate(
     same: bool = False,
     fused: bool = False,
     **conventions: Any,
-) -> dict[tuple[str, str], RetrievalResult]:
-    """Measures of every direction: `queries` (a part) in one view against the encoded database in another.
+) -> dict[tuple[str, str], Protocol]:
+    """The protocol of every direction: `queries` (a part) in one view against the encoded database in another.
 
     Of a system that fuses views (or with `fused`) also all views against all views, under the name (ALL, ALL).
-    An item is relevant when it shares a label.  Items that lack the view are left out on their side.  Conventions
-    are further fields of the Protocol.  With queries from `validation`, the database is the training part, so that
-    no query is in it.
-    Queries and items without a label known (a NaN row) are left out, too.
-    Raises ValueError for data without labels or without queries, and for a view that no item of a side has.
+    Conventions are further fields of the Protocol.
     """
     shared: dict[str, Any] = {"queries": queries, "cuts": tuple(cuts), **conventions}
-    results = {
-        (a, b): protocol.evaluate(hasher, data, Protocol(query_views=(a,), database_views=(b,), **shared))
+    ways = {
+        (a, b): Protocol(query_views=(a,), database_views=(b,), **shared)
         for a, b in directions(data, hasher, same=same)
     }
     if (fused or isinstance(hasher, FusedHasher)) and len(shared_views(hasher, data)) > 1:
-        results[ALL, ALL] = protocol.evaluate(hasher, data, Protocol(**shared))
-    return results
+        ways[ALL, ALL] = Protocol(**shared)
+    return ways
+
+
+def evaluate(hasher: Hasher, data: Dataset, **options: Any) -> dict[tuple[str, str], RetrievalResult]:
+    """Measures of every direction; options as `protocols` takes them: queries, cuts, same, fused and conventions.
+
+    An item is relevant when it shares a label.  Items that lack the view are left out on their side.  With queries from
+    `validation`, the database is the training part, so that no query is in it.
+    Queries and items without a label known (a NaN row) are left out, too.
+    Raises ValueError for data without labels or without queries, and for a view that no item of a side has.
+    """
+    ways = protocols(hasher, data, **options)
+    return {pair: protocol.evaluate(hasher, data, way) for pair, way in ways.items()}

@@ -30,6 +30,7 @@ CHOICES = {
     "gain": get_args(Gain),
 }
 SHARED = "shared_labels"
+NEIGHBOURS = "float_neighbours"  # what `compare` asks of data without labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class Protocol:
                 raise ValueError(f"{name}: expected {' or '.join(known)}, got {getattr(self, name)!r}")
         for cut in self.cuts:
             check_integer("cuts", cut, low=1)
-        if self.relevance.split(":")[0] != SHARED:
+        if self.relevance.split(":")[0] != SHARED and self.relevance != NEIGHBOURS:
             raise ValueError(f"relevance: expected {SHARED} or {SHARED}:TEXT, got {self.relevance!r}")
         if learned and self.database != "train":
             raise ValueError("database: learned codes are those of the training items; expected 'train'")
@@ -99,6 +100,8 @@ class Protocol:
     def words(self) -> str:
         """The protocol as one line of text."""
         prefix = self.relevance.partition(":")[2]
+        if self.relevance == NEIGHBOURS:
+            return f"{self.direction}; queries: {self.queries}, database: {self.database}; wanted = nearest by floats"
         relevant = "relevant = a label in common" + (f" among {prefix}…" if prefix else "")
         codes = "learned codes of the training items" if self.database_codes == "learned" else "encoded codes"
         return (
@@ -165,6 +168,8 @@ def measure(search: Search, protocol: Protocol) -> RetrievalResult:
 
 def relevant_labels(data: Dataset, protocol: Protocol) -> Matrix:
     """The label columns (n, c) or classes (n,) that the protocol counts."""
+    if protocol.relevance == NEIGHBOURS:
+        raise ValueError(f"relevance: {NEIGHBOURS} is measured by compare only")
     if data.labels is None:
         raise ValueError(f"{data.name}: has no labels")
     prefix = protocol.relevance.partition(":")[2]
@@ -177,18 +182,21 @@ def relevant_labels(data: Dataset, protocol: Protocol) -> Matrix:
 
 
 def labelled(data: Dataset) -> NDArray[np.bool_]:
-    """Items whose labels are known (no NaN row), (n,)."""
+    """Items whose labels are known (no NaN row), (n,); all of them where the data has no labels."""
+    if data.labels is None:
+        return np.ones(len(data), dtype=bool)
     return check_labels(data.labels, len(data))[1]
 
 
 def with_views(
-    data: Dataset, part: str, hasher: Hasher, views: Sequence[str]
+    data: Dataset, part: str, hasher: Hasher | None, views: Sequence[str]
 ) -> tuple[NDArray[np.int64], dict[str, Matrix]]:
     """Positions (m,) of a part, without items that lack all of the views or are not labelled, and their views."""
     if not len(data.split[part]):
         counts = ", ".join(f"{name} {len(data.split[name])}" for name in PARTS)
         raise ValueError(f"{data.name}: has no {part} items; its split is {counts}")
-    names = list(views) or [name for name in hasher.needed_views or hasher.widths_ if name in data.views]
+    known = list(data.views) if hasher is None else hasher.needed_views or hasher.widths_
+    names = list(views) or [name for name in known if name in data.views]
     for name in names:
         if name not in data.views:
             raise ValueError(f"{data.name}: has no view {name!r}; its views: {', '.join(map(repr, data.views))}")

@@ -14,22 +14,22 @@ import numpy as np
 from modalhash.catalog import make
 from modalhash.datasets import load_dataset
 from modalhash.datasets.dataset import Dataset
-from modalhash.evaluation.protocol import measure, prepare
-from modalhash.evaluation.results import TABLE_FILE, data_facts, record, versions, write_result
+from modalhash.evaluation.results import TABLE_FILE, data_facts, measured, versions, write_result
 from modalhash.evaluation.tables import Cell, Source, Table
 from modalhash.folders import FORMAT
 from modalhash.hasher import Hasher
+from modalhash.nested import Nested
 from modalhash.views import missing
 
 Loader = Callable[..., Dataset]
-ORDER = "rows, then lengths, then seeds"  # what a budget cuts first: the last rows of the table
+KEPT = 3  # fits: nested codes of one seed are cut to one length after the other
 
 
 @dataclass(eq=False)
 class Fitted:
-    """A fit that several cells share, or the reason why the system refuses this data or length."""
+    """A fit that several cells share (`hasher`), or None and the reason why the system refuses this data or length."""
 
-    hasher: Hasher | None
+    hasher: Any
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     warned: tuple[str, ...] = ()
@@ -38,14 +38,14 @@ class Fitted:
 
 @dataclass(eq=False)
 class Runner:
-    """Runs cells into a folder; keeps the last data set and the last fit, because neighbours share them."""
+    """Runs cells into a folder; keeps the last data set and the last fits, because neighbours share them."""
 
     folder: Path
     load: Loader = load_dataset
 
     def __post_init__(self) -> None:
         self._data: tuple[str, Dataset, dict[str, Any]] | None = None
-        self._fit: tuple[tuple[Any, ...], Fitted] | None = None
+        self._fits: dict[tuple[Any, ...], Fitted] = {}
 
     def path(self, cell: Cell) -> Path:
         """The result file of a cell."""
@@ -77,29 +77,26 @@ class Runner:
 
     def fitted(self, cell: Cell, data: Dataset) -> Fitted:
         """The fit of a cell."""
-        if self._fit is None or self._fit[0] != cell.fit_key:
-            self._fit = cell.fit_key, fit(cell, data)
-        return self._fit[1]
+        if cell.fit_key not in self._fits:
+            self._fits = dict([*self._fits.items()][1 - KEPT :])
+            self._fits[cell.fit_key] = fit(cell, data)
+        return self._fits[cell.fit_key]
 
     def measured(self, cell: Cell, data: Dataset, facts: dict[str, Any], fitted: Fitted) -> dict[str, Any]:
         """The record of a cell whose system is fitted."""
-        hasher = fitted.hasher
-        assert hasher is not None
-        started = time.perf_counter()
-        search = prepare(hasher, data, cell.protocol)
-        encoded = time.perf_counter()
-        result = measure(search, cell.protocol)
+        hasher: Hasher = fitted.hasher
+        if cell.n_bits != cell.fitted_bits:
+            assert isinstance(hasher, Nested)
+            hasher = hasher.prefix(cell.n_bits)
         seconds = {"fit": fitted.seconds, "fit_cpu": fitted.cpu_seconds}
-        seconds |= {"encode": encoded - started, "measure": time.perf_counter() - encoded}
-        content = record(hasher, data, cell.protocol, result, seconds, cell.seed, facts)
-        left_out = {"queries_left_out": search.queries_left_out, "items_left_out": search.items_left_out}
-        return content | left_out | {"warnings": list(fitted.warned)}
+        return measured(hasher, data, cell.protocol, seconds, cell.seed, facts) | {"warnings": list(fitted.warned)}
 
 
 def fit(cell: Cell, data: Dataset) -> Fitted:
     """Fit the system of a cell; a ValueError (more bits than columns, no labels …) becomes the reason of a refusal."""
     system, _, view = cell.system.partition(":")
-    hasher = make(system, n_bits=cell.n_bits, random_state=cell.seed)
+    nested = {"nested": True} if "@" in system else {}
+    hasher = make(system.partition("@")[0], n_bits=cell.fitted_bits, random_state=cell.seed, **nested)
     views, labels = data.part("train"), data.part_labels("train") if hasher.needs_labels else None
     if view:
         views = {view: views[view]}
@@ -126,6 +123,7 @@ def run_table(
     budget_seconds: float | None = None,
     part: tuple[int, int] = (0, 1),
     load: Loader = load_dataset,
+    runner: Runner | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Run the cells of a table that have no file yet, and write beside them what the table is (`table.json`).
@@ -133,9 +131,9 @@ def run_table(
     Cells run row by row, in a row length by length, for a length seed by seed; a cell that has begun is finished.  Once
     `budget_seconds` have passed, the cells that are left are cut: rows, then lengths, then seeds.  What was cut, and
     data that is not here, is said and recorded.  part: (i, of) runs every of-th fit only, from the i-th, so that
-    several processes can share a folder.  Returns the content of `table.json`.
+    several processes can share a folder.  runner: another way to run a cell.  Returns the content of `table.json`.
     """
-    runner = Runner(folder, load)
+    runner = Runner(folder, load) if runner is None else runner
     started = time.perf_counter()
     cut: list[str] = []
     absent: dict[str, str] = {}
@@ -155,8 +153,8 @@ def run_table(
             continue
         say(f"{time.perf_counter() - started:6.1f} s  {cell.source.title}, {told(cell)}")
     if cut:
-        say(f"cut after {budget_seconds:g} s: {len(cut)} cells ({ORDER})")
-    content = {"format": FORMAT, **table.as_dict(), "absent": absent, "cut": {"order": ORDER, "cells": cut}}
+        say(f"cut after {budget_seconds:g} s: {len(cut)} cells ({table.cut_order})")
+    content = {"format": FORMAT, **table.as_dict(), "absent": absent, "cut": {"order": table.cut_order, "cells": cut}}
     folder.mkdir(parents=True, exist_ok=True)
     write_result(folder / TABLE_FILE, content)
     return content

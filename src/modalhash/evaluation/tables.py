@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from modalhash.evaluation.protocol import Protocol
 
@@ -29,7 +29,10 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One fit measured under one protocol: system or variant x data x bits x seed x protocol."""
+    """One fit measured under one protocol: system or variant x data x bits x seed x protocol.
+
+    system: `ITQ:fac` is ITQ on the view fac alone, `ITQ@128` the first n_bits bits of nested codes of 128 bits.
+    """
 
     system: str
     source: Source
@@ -40,7 +43,12 @@ class Cell:
     @property
     def fit_key(self) -> tuple[str, str, int, int]:
         """Cells with equal keys share a fit."""
-        return self.system, self.source.title, self.n_bits, self.seed
+        return self.system, self.source.title, self.fitted_bits, self.seed
+
+    @property
+    def fitted_bits(self) -> int:
+        """The length of the codes that are learned: n_bits, or the length that nested codes are cut from."""
+        return int(self.system.partition("@")[2] or self.n_bits)
 
     @property
     def name(self) -> str:
@@ -67,6 +75,8 @@ class Table:
     protocols: tuple[Protocol, ...]
     measure: str = "AP"
     published: bool = False
+
+    cut_order: ClassVar[str] = "rows, then lengths, then seeds"  # what a budget cuts first: the last rows of the table
 
     def __post_init__(self) -> None:
         titles = [source.title for source in self.sources]
@@ -151,12 +161,22 @@ SOCIAL_VARIANTS = (
     *(f"LAGNH-recons-{name}" for name in ("ZTZ", "feat", "S", "Sv")),
 )
 
+NESTED = ("A2LH", "A2LH@128", "ITQ", "ITQ@128")
+
 TABLES = {
     "emoji": Table(
         title="Search across pictures and words on the shipped pack",
         sources=(Source(name="emoji", label="emoji"),),
         systems=("A2LH", "ACQH", "CCAITQ", "ITQ", "PCASign", "LSH"),
         bits=(16, 32, 64),
+        seeds=3,
+        protocols=both_ways(),
+    ),
+    "nested": Table(
+        title="Nested bits: the first bits of one model of 128 bits (@128) beside models of each length",
+        sources=(Source(name="emoji", label="Emoji"), CLIPART),
+        systems=NESTED,
+        bits=(16, 32, 64, 128),
         seeds=3,
         protocols=both_ways(),
     ),

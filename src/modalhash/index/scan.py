@@ -105,6 +105,16 @@ def use_vectors(kernels: ModuleType) -> bool:
 
 
 def usable_cores() -> int:
+    """As many of the cores as MODALHASH_THREADS allows; all of them where it is not set."""
+    most = os.environ.get("MODALHASH_THREADS", "")
+    if most:
+        if not most.isdigit() or int(most) < 1:
+            raise ValueError(f"MODALHASH_THREADS: expected a number of at least 1, got {most!r}")
+        return min(int(most), all_cores())
+    return all_cores()
+
+
+def all_cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

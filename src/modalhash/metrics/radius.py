@@ -42,9 +42,11 @@ def radius_sums(items: F64, hits: F64, n_radii: int) -> dict[str, F64]:
 def radius_curves(sums: dict[str, F64], n_queries: int) -> dict[str, F64]:
     """Precision and recall by radius 0 … K, each (K + 1,): `micro` of totals over queries, `macro` mean over queries.
 
-    `empty_balls` is the share of queries whose ball holds nothing; their precision counts as 0.
+    `empty_balls` is the share of queries whose ball holds nothing; their precision counts as 0.  `relevant_pairs` and
+    `irrelevant_pairs` count pairs of a query and an item at exactly that distance.
     """
     queries = np.full(len(sums["inside"]), float(n_queries))
+    wrong = sums["inside"] - sums["found"]
     return {
         "radius": np.arange(len(queries), dtype=np.float64),
         "precision_micro": ratio(sums["found"], sums["inside"]),
@@ -52,4 +54,6 @@ def radius_curves(sums: dict[str, F64], n_queries: int) -> dict[str, F64]:
         "precision_macro": ratio(sums["precision"], queries),
         "recall_macro": ratio(sums["recall"], queries),
         "empty_balls": ratio(sums["empty"], queries),
+        "relevant_pairs": np.diff(sums["found"], prepend=0.0),
+        "irrelevant_pairs": np.diff(wrong, prepend=0.0),
     }

@@ -6,7 +6,7 @@ Distances and relevance become counts per (query, tie group, level), and every m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from modalhash.metrics.counts import (
 from modalhash.metrics.gains import Gain, gain_of, ndcg
 from modalhash.metrics.pairs import counted
 from modalhash.metrics.radius import radius_curves, radius_sums, ratio, within_radius
+from modalhash.metrics.rank_curves import curve_ranks, rank_curves, rank_sums
 from modalhash.metrics.relevance import SharedLabels, as_relevance
 from modalhash.views import F64, Array
 
@@ -37,8 +38,9 @@ class RetrievalResult:
 
     `mean`: name -> mean over the queries that count; `per_query`: name -> (queries,) float64, NaN for a query with
     nothing relevant that is excluded; `conventions`: how ties, AP@K, empty queries and gains were treated;
-    `n_without_relevant`: queries with nothing relevant in the database; `curves`: for binary codes precision and
-    recall by Hamming radius (see `radius_curves`); `protocol`: hash of the protocol, empty where there is none.
+    `n_without_relevant`: queries with nothing relevant in the database; `curves`: precision and recall by rank (see
+    `rank_curves`) and, for binary codes, by Hamming radius, with counts of pairs by distance (see `radius_curves`);
+    `protocol`: hash of the protocol, empty where there is none.
     """
 
     mean: dict[str, float]
@@ -84,7 +86,7 @@ def retrieval(
     """All measures of every query against the whole index.
 
     AP and nDCG over the full ranking; AP, P (precision), R (recall), nDCG at each cut; for binary codes P@radius2
-    (0 where the ball is empty), empty@radius2 (1 where it is) and the curves by radius.
+    (0 where the ball is empty), empty@radius2 (1 where it is) and the curves by radius.  Curves by rank for all codes.
 
     relevant: SharedLabels, or a (queries, items) matrix, 0/1 or graded, items in the order of insertion.
     ties: `expected` (mean over all orders of items at one distance) or `position` (order of insertion).
@@ -102,16 +104,22 @@ def retrieval(
     gains = gain_of(truth.grades, gain)
     parts: list[dict[str, F64]] = []
     sums: list[dict[str, F64]] = []
+    ranked: list[dict[str, F64]] = []
+    ranks = curve_ranks(len(index))
     for counts, by_distance in counted(index, queries, truth, gains, by_position=ties == "position"):
         parts.append(measures_of(counts, gains, cuts, denominator))
+        kept = parts[-1]["relevant"] > 0 if empty == "exclude" else slice(None)
+        ranked.append(rank_sums(counts.items[kept], counts.hits[kept], ranks))
         if by_distance is not None:
             items, hits = by_distance.items, by_distance.hits
             parts[-1] |= within_radius(items, hits)
-            kept = parts[-1]["relevant"] > 0 if empty == "exclude" else slice(None)
             sums.append(radius_sums(items[kept], hits[kept], items.shape[1]))
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     conventions: dict[str, str] = {"ties": ties, "denominator": denominator, "empty": empty, "gain": gain}
-    return _summary(per_query, sums, conventions)
+    result = _summary(per_query, conventions)
+    counting = result.n_queries if empty == "zero" else result.n_queries - result.n_without_relevant
+    curves = rank_curves(total(ranked), ranks, counting)
+    return replace(result, curves=curves | (radius_curves(total(sums), counting) if sums else {}))
 
 
 def measures_of(counts: TieCounts, gains: F64, cuts: Sequence[int], denominator: Denominator) -> dict[str, F64]:
@@ -130,7 +138,12 @@ def measures_of(counts: TieCounts, gains: F64, cuts: Sequence[int], denominator:
     return measures
 
 
-def _summary(per_query: dict[str, F64], sums: list[dict[str, F64]], conventions: dict[str, str]) -> RetrievalResult:
+def total(parts: Sequence[dict[str, F64]]) -> dict[str, F64]:
+    """Sums by name over blocks of queries."""
+    return {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}
+
+
+def _summary(per_query: dict[str, F64], conventions: dict[str, str]) -> RetrievalResult:
     if not per_query:
         raise ValueError("queries: expected at least one query, got none")
     without = per_query.pop("relevant") == 0
@@ -138,7 +151,4 @@ def _summary(per_query: dict[str, F64], sums: list[dict[str, F64]], conventions:
     if conventions["empty"] == "exclude":
         per_query = {name: np.where(without, np.nan, values) for name, values in per_query.items()}
     mean = {name: float(np.nanmean(values)) if counting else float("nan") for name, values in per_query.items()}
-    curves = {}
-    if sums:
-        curves = radius_curves({name: np.sum([part[name] for part in sums], axis=0) for name in sums[0]}, counting)
-    return RetrievalResult(mean, per_query, conventions, int(without.sum()), len(without), curves)
+    return RetrievalResult(mean, per_query, conventions, int(without.sum()), len(without))

@@ -1,0 +1,78 @@
+"""Ray: two nodes on one machine give the bits of the plain loop; blocks are encoded once and whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import modalhash as mh
+
+PROGRAM = """
+import logging, os, sys, warnings
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+warnings.simplefilter("ignore")
+from pathlib import Path
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+import modalhash as mh
+from modalhash import distributed
+from modalhash.datasets import planted
+
+folder = Path(sys.argv[1])
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+cluster.add_node(num_cpus=2)
+ray.init(address=cluster.address, log_to_driver=False)
+assert len(ray.nodes()) == 2
+data = planted("multilabel", 330, 1)
+for name, array in {**data.views, "labels": data.labels}.items():
+    np.save(folder / f"{name}.npy", np.asarray(array, dtype=np.float32))
+items = distributed.NpyBlocks({m: folder / f"{m}.npy" for m in data.views}, folder / "labels.npy", rows=60)
+(folder / "scratch").mkdir()
+for system in (mh.A2LH, mh.SMHOQA):
+    settings = {"n_bits": 12, "random_state": 0, "max_iter": 3}
+    plain = distributed.fit(system(**settings), items)
+    spread = distributed.fit(system(**settings), items, workers=2, scratch=folder / "scratch")
+    assert not list((folder / "scratch").iterdir())
+    np.testing.assert_array_equal(plain.codes_.packed, spread.codes_.packed)
+    for name, W in plain.functions_.items():
+        np.testing.assert_array_equal(W, spread.functions_[name])
+    out = folder / system.__name__
+    assert distributed.encode(plain, items, out, workers=2) == 6
+    (out / "000003.npy").unlink()
+    assert distributed.encode(plain, items, out, workers=2) == 1
+    views = {m: np.asarray(x, dtype=np.float32) for m, x in data.views.items()}
+    np.testing.assert_array_equal(distributed.read_codes(out).packed, plain.encode(views).packed)
+    print(system.__name__, "ok", flush=True)
+try:
+    distributed.encode(plain, items, folder / "more", workers=4)
+except ValueError as error:
+    assert "4 need 5 logical CPUs, the Ray cluster has 4" in str(error)
+    print("few ok", flush=True)
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_two_nodes_give_the_bits_of_the_plain_loop(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    source = str(Path(mh.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment["RAY_raylet_start_wait_time_s"] = "90"
+    call = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    found = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=400)
+    if "node timed out during startup" in found.stderr:
+        pytest.skip("a Ray node did not start in time: this machine is too busy for the test")
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert found.stdout.split("\n")[:3] == ["A2LH ok", "SMHOQA ok", "few ok"]
+
+
+def test_without_ray_the_message_names_the_extra(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['ray'] = None\nfrom modalhash.ray_parts import ready\nready(1)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "ImportError: workers: they run on Ray: pip install 'modalhash[ray]'" in found.stderr
