@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from modalhash.codes import BinaryCodes
 from modalhash.evaluation.bit_meanings import MIN_COUNT, BitMeanings, Meaning, bit_meanings
-from modalhash.words import words
 from modalhash.service.page.floats import F32
 from modalhash.service.page.layout import Layout
 from modalhash.service.page.moment import Moment
 from modalhash.service.page.titles import plain_title
 from modalhash.views import F64, blocks
+from modalhash.words import words
 
 TERMS = 12  # that a bit stands for, at most
 SHOWN = 8  # items on either side of a bit
