@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -152,6 +153,15 @@ def test_an_item_is_added_found_and_removed(client: Client, place: Place) -> Non
                        follow_redirects=False)  # fmt: skip
     assert gone.status_code == 303 and client.get(f"/inside?item={id_}").status_code == 404
     assert found(read(client, "/?q=seas+near&only=999")) == []
+
+
+def test_what_the_page_writes_stands_in_the_audit(start: Any, tmp_path: Path) -> None:
+    client = start(audit_file=tmp_path / "audit")
+    answer = client.post("/add", data={"title": "seas near 7", "csrf": token(client, "/add")}, follow_redirects=False)
+    id_ = re.findall(r"item=([^&]*)", answer.headers["location"])[0]
+    client.post("/page/remove", data={"item": id_, "csrf": token(client, f"/inside?item={id_}")})
+    lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+    assert [line["action"] for line in lines] == ["upsert", "delete"]
 
 
 def test_what_cannot_be_added_is_told(client: Client) -> None:

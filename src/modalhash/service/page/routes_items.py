@@ -14,6 +14,7 @@ from modalhash.service.page.rendering import PageRoute, link, render
 from modalhash.service.page.routes import Page, Service, bytes_of, text_of
 from modalhash.service.pictures import picture_to_show
 from modalhash.service.problems import Problem
+from modalhash.service.routes_items import written
 from modalhash.service.sessions import checked_form, csrf_token
 from modalhash.service.shelf import NewItem, Seen
 
@@ -36,7 +37,7 @@ async def add(request: Request, state: Service, kept: Page) -> Response:
         if not title:
             raise Problem(422, "Give the item a title.")
         item = await state.run(_new_item, kept, title, content)
-        await state.run(state.served.shelf.upsert, [item])
+        await written(request, "upsert", [item.id], lambda: state.served.shelf.upsert([item]))
     except Problem as problem:
         if problem.status != 422:
             raise
@@ -72,10 +73,11 @@ def new_id(ids: Any, title: str) -> int | str:
 async def remove(request: Request, state: Service, kept: Page) -> Response:
     """Remove an item for good."""
     given = await checked_form(request)
-    await state.run(_remove, kept, text_of(given, "item"))
+    item = await state.run(_id_of, kept, text_of(given, "item"))
+    await written(request, "delete", [item], lambda: state.served.shelf.delete([item]))
     return RedirectResponse("/?removed=1", status_code=303)
 
 
-def _remove(kept: Kept, item: str) -> None:
+def _id_of(kept: Kept, item: str) -> int | str:
     moment = kept.now()
-    kept.state.served.shelf.delete([moment.id(kept.place(moment, item))])
+    return moment.id(kept.place(moment, item))
