@@ -213,11 +213,13 @@ class RecommendAnswer(Answer):
 
 
 class GroundOut(BaseModel):
-    """One reason, its source and its part of the score."""
+    """One reason, its source and its part of the score; quoted: a sentence of a review, words: the user's own in it."""
 
     source: str
     text: str
     share: float
+    quoted: bool
+    words: list[str]
     title: str | None
 
 
