@@ -4,8 +4,8 @@ A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table --
 benchmarks/results/NAME/*.json and from nothing else (other tables: from those that speed_tables.py, curve_tables.py,
 recommend_tables.py, compare_tables.py and explain_tables.py name).  NAME/SYSTEM keeps the rows of one system, its
 variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results is "Not run
-yet.".  With --check nothing is written, and the exit code is 1 if a page differs.  A table refuses cells of another
-protocol or other data than its neighbours (exit code 2).
+yet.".  Drawings of drawings.py are made again where their files lie.  With --check nothing is written, and the exit
+code is 1 if a page differs.  A table refuses cells of another protocol or other data than its neighbours (exit code 2).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from cells import NOT_RUN, Results, cell_text, check_group, check_protocols, protocol_of, refusals, seeds_text, shown
 from compare_tables import COMPARE
 from curve_tables import CURVES
+from drawings import DRAWINGS
 from explain_tables import EXPLAIN
 from recommend_tables import RECOMMEND
 from speed_tables import SPEED
@@ -45,16 +46,22 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
     options = parser.parse_args()
     differ = []
+
+    def renew(path: Path, old: str, new: str) -> None:
+        if new != old:
+            differ.append(path)
+            if not options.check:
+                path.write_text(new, encoding="utf8")
+
     try:
         for page in [*sorted(options.docs.rglob("*.md")), options.docs.parent / "README.md"]:
             if not page.is_file():
                 continue
             old = page.read_text(encoding="utf8")
-            new = MARKED.sub(lambda m: f"{m[1]}{text_of(m[2], options.results)}\n{m[4]}", old)
-            if new != old:
-                differ.append(page)
-                if not options.check:
-                    page.write_text(new, encoding="utf8")
+            renew(page, old, MARKED.sub(lambda m: f"{m[1]}{text_of(m[2], options.results)}\n{m[4]}", old))
+        for name, draw in DRAWINGS.items():
+            if (path := options.docs / name).is_file():
+                renew(path, path.read_text(encoding="utf8"), draw(options.results))
     except (ValueError, OSError) as error:
         sys.stderr.write(f"make_tables: {error}\n")
         raise SystemExit(2) from None

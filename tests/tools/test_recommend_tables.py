@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,17 @@ def test_cells_of_other_data_or_settings_are_refused(root: Path) -> None:
     for file in path.parent.iterdir():
         file.unlink()
     assert "no result file" in run(root)[1]
+
+
+def test_the_curve_of_two_stages_shows_every_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
+    folder = tmp_path / "recommend"
+    folder.mkdir()
+    stages = [{"recalled": size, "HR@10": rate} for size, rate in ((10, 0.1), (50, 0.15), (99, 0.2))]
+    (folder / "bits32-kept0-split0.json").write_text(json.dumps({"two_stages": stages}))
+    facts = {"items": 4000, "microseconds": {"10": 5.0, "50": 10.0, "all": 100.0}}
+    (folder / "speed.json").write_text(json.dumps(facts))
+    drawn = import_module("drawings").two_stages(tmp_path)
+    for text in (">50%<", ">75%<", ">20×<", ">10×<", ">times faster, 4,000 items<"):
+        assert text in drawn
+    assert drawn.count("<circle") == 4 and "<script" not in drawn
