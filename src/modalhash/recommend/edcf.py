@@ -74,10 +74,10 @@ class EDCF(Recommender):
     | C | b, d and the preference as one of six stars (5.55) | 2r + 6 |
     """
 
-    epochs: int = 12
+    epochs: int = 6
     batch_size: int = 32
     learning_rate: float = 2e-3
-    rank: int = 64
+    rank: int = 8
     word_width: int = 48
     n_filters: int = 32
     windows: tuple[int, ...] = (1, 3, 5)
@@ -86,16 +86,16 @@ class EDCF(Recommender):
     hidden: tuple[int, ...] = (128,)
     lstm_width: int = 96
     reviews_each: int = 8
-    review_words: int = 30
+    review_words: int = 20
     sentence_words: int = 20
     max_words: int = 3000
     min_count: int = 3
     negatives: int = 2
-    dropout: float = 0.2
+    dropout: float = 0.5
     cold: float = 0.1
     lambda1: float = 1.0
     lambda2: float = 1e-2
-    lambda3: float = 1e-6
+    lambda3: float = 2e-4
     alpha: float = 1e4
     alpha_rate: float = 1.0
     attention: bool = True
