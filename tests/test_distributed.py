@@ -243,3 +243,11 @@ def test_parquet_gives_what_arrays_give(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.functions_["image"], whole.functions_["image"])
     with pytest.raises(ValueError, match=r"a\.parquet: has no column 'sound'"):
         ParquetBlocks(tmp_path / "a.parquet", ["sound"])
+
+
+def test_nested_codes_are_not_fitted_from_several_blocks(tmp_path: Path) -> None:
+    views, labels = views_and_labels()
+    with pytest.raises(ValueError, match="nested codes need all rows in one part, got 4 parts"):
+        distributed.fit(mh.A2LH(n_bits=16, nested=True, random_state=0), written(tmp_path, views, labels))
+    one = distributed.fit(mh.A2LH(n_bits=16, nested=True, random_state=0), written(tmp_path, views, labels, rows=N))
+    assert one.prefix(8).n_bits == 8

@@ -60,6 +60,25 @@ def test_queries_that_are_given_up_are_scanned(method: str) -> None:
     np.testing.assert_array_equal(positions, expected[0])
 
 
+def test_a_query_that_looks_at_little_does_not_make_heavy_ones_too_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time is overhead, not entries: the next query got a budget that sent it to the scan."""
+    search = Search(draw(3000, 64, seed=4), "multi_index")
+    assert search._has_buckets() and search.buckets is not None
+    asked, budgets, looked = draw(1, 64, seed=5), [], iter([100_000, 100_000, 1, 100_000])
+    answer = search.scanner.nearest(asked, 5)
+
+    def opened(queries: BinaryCodes, k: int, budget: int, threads: int) -> tuple[object, object]:
+        budgets.append(budget)
+        return answer, np.array([next(looked)])
+
+    clock = iter(np.cumsum([0.0, 1.0] * 4).tolist())  # every query takes a second
+    monkeypatch.setattr(search.buckets, "nearest", opened)
+    monkeypatch.setattr(choice, "process_time", lambda: next(clock))
+    for _ in range(4):
+        search._open(asked, 5, seconds=2.0)
+    assert budgets[2] == pytest.approx(200_000, rel=0.01) and budgets[3] > 100_000
+
+
 def test_the_cheaper_way_is_taken_and_the_other_tried_again() -> None:
     costs = Costs()
     for expected in (False, True, False, True):  # the measuring turns; the first of each way does not count

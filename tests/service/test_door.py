@@ -115,6 +115,7 @@ def test_headers_of_every_answer(client: Client) -> None:
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
         assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "same-origin"  # "no-referrer" has browsers send forms with Origin: null
         assert headers["modalhash-model"] and int(headers["modalhash-store"]) >= 0
 
 

@@ -153,7 +153,10 @@ def test_the_demo_is_served_afterwards(
     monkeypatch.setattr("modalhash.cli_serve.service", lambda: (lambda settings, _: made.append(settings), Settings))
     assert run_line("demo", "--serve", "--out", str(tmp_path))[0] == 0
     assert made[0].collection == str(tmp_path / "collection") and made[0].recommender is None
-    assert made[0].host == "127.0.0.1" and made[0].port == 8000
+    assert made[0].host == "127.0.0.1" and made[0].port == 8000 and made[0].report is None
+    plots = tmp_path / "collection" / "report"
+    plots.mkdir()
+    assert run_line("serve", str(plots.parent))[0] == 0 and made[1].report == plots
 
 
 @pytest.mark.slow
