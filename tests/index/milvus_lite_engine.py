@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from importlib.metadata import PackageNotFoundError, version
@@ -24,10 +25,12 @@ def need_milvus_lite() -> None:
         found = "none"
     if found != LITE:
         pytest.skip(f"milvus-lite {LITE} is not installed (later ones have no binary vectors), found {found}")
-    if "pkg_resources" not in sys.modules:
+    if "milvus_lite" not in sys.modules:
         stand_in = types.ModuleType("pkg_resources")
         vars(stand_in).update(DistributionNotFound=PackageNotFoundError, get_distribution=_distribution)
-        sys.modules["pkg_resources"] = stand_in
+        with pytest.MonkeyPatch.context() as patch:  # not for longer: pytest itself looks for this module
+            patch.setitem(sys.modules, "pkg_resources", stand_in)
+            importlib.import_module("milvus_lite")
 
 
 def _distribution(name: str) -> types.SimpleNamespace:
