@@ -79,6 +79,20 @@ def test_a_query_that_looks_at_little_does_not_make_heavy_ones_too_dear(monkeypa
     assert budgets[2] == pytest.approx(200_000, rel=0.01) and budgets[3] > 100_000
 
 
+@pytest.mark.parametrize(("method", "bits"), [("table", 16), ("multi_index", 32)])
+def test_a_cost_that_was_far_too_high_at_first_is_forgotten(method: str, bits: int) -> None:
+    search = Search(clusters(3000, bits, seed=4), method)
+    queries = clusters(1, bits, seed=5)
+    check(search, queries, 5)
+    search._opened = (1e3, 1.0)  # as if the first query had met a machine that stood still
+    for _ in range(300):
+        search._open(queries, 5, 1e-3)
+    assert search._seconds_an_entry() < 1e-4
+    assert search.buckets is not None
+    budget = int(1e-3 / search._seconds_an_entry())
+    assert (search.buckets.nearest(queries, 5, budget)[1] > 0).all()
+
+
 def test_the_cheaper_way_is_taken_and_the_other_tried_again() -> None:
     costs = Costs()
     for expected in (False, True, False, True):  # the measuring turns; the first of each way does not count

@@ -68,7 +68,7 @@ def test_near_neighbours_are_found_without_looking_at_most_codes() -> None:
 def test_a_query_beyond_the_budget_is_given_up() -> None:
     database, queries = draw(5000, 64, seed=9), draw(4, 64, seed=10)
     _, work = MultiIndex(database).nearest(queries, 100, budget=2000)
-    assert (work == -1).all()
+    assert (work < 0).all()
 
 
 def test_chunks_cover_the_bytes_of_a_code() -> None:
@@ -77,7 +77,7 @@ def test_chunks_cover_the_bytes_of_a_code() -> None:
         assert chunks * width >= bits and 9 <= width <= 20
         index = MultiIndex(draw(100, bits))
         _, members, words, _ = index.tables
-        assert members.nbytes + words.nbytes == 100 * built_bytes(bits)
+        assert members.nbytes + words[:, :100].nbytes == 100 * built_bytes(bits)
 
 
 @pytest.mark.parametrize("bits", [16, 65])

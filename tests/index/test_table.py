@@ -49,7 +49,7 @@ def test_a_query_beyond_the_budget_is_given_up() -> None:
     _, work = Table(database).nearest(near, 5, budget=50)
     assert work[0] > 0
     _, work = Table(database).nearest(far, 5, budget=3)
-    assert work[0] == -1
+    assert work[0] < 0
 
 
 def test_longer_codes_are_refused() -> None:

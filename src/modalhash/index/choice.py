@@ -89,6 +89,8 @@ class Search:
             found.append(self._open(part, k, costs.scan) if opened else self._scan(part, k))
             costs.add(opened, (process_time() - started) / len(part))
             done += len(part)
+        if len(found) == 1:
+            return found[0]
         return np.concatenate([positions for positions, _ in found]), np.concatenate([d for _, d in found])
 
     def _scan(self, queries: BinaryCodes, k: int) -> Nearest:
@@ -104,12 +106,11 @@ class Search:
         started = process_time()
         budget = int(seconds / self._seconds_an_entry())
         (positions, distances), work = self.buckets.nearest(queries, k, budget, self.scanner.usable_threads())
-        given_up = np.flatnonzero(work < 0)
-        if len(given_up):
+        spent, entries = self._opened
+        self._opened = MEMORY * spent + process_time() - started, MEMORY * entries + float(np.abs(work).sum())
+        if work.min() < 0:
+            given_up = np.flatnonzero(work < 0)
             positions[given_up], distances[given_up] = self._scan(queries[given_up], k)
-        else:
-            spent, entries = self._opened
-            self._opened = MEMORY * spent + process_time() - started, MEMORY * entries + float(work.sum())
         return positions, distances
 
     def _seconds_an_entry(self) -> float:
@@ -122,6 +123,7 @@ class Search:
         if self.method == "auto" and not self._worth_building():
             return False
         self.buckets = (Table if self.codes.n_bits <= table.MOST_BITS else MultiIndex)(self.codes)
+        self.buckets.nearest(self.codes[:1], 1)  # compiles, which must not count as the cost of an entry
         return True
 
     def _worth_building(self) -> bool:

@@ -104,20 +104,21 @@ def any_below(typing: Any, planes: Any, i: Any, query: Any, limit: Any) -> Any:
     return types.uint64(planes, types.int64, query, types.int64), generate
 
 
+def generate_which_below(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """The instructions of `which_below`, here and in probing.py."""
+    lanes = VECTOR // signature.args[2].dtype.bitwidth
+    distances, threshold = _compare(context, builder, signature, args, 64 // lanes)
+    found = ir.Constant(ir.IntType(64), 0)
+    for v, d in enumerate(distances):
+        word = _lanes_below(builder, d, threshold)
+        found = builder.or_(found, builder.shl(word, ir.Constant(ir.IntType(64), v * lanes)))
+    return found
+
+
 @intrinsic
 def which_below(typing: Any, planes: Any, i: Any, query: Any, limit: Any) -> Any:
     """A 64-bit word whose bit x tells whether code i + x is nearer to the query than the limit."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        lanes = VECTOR // signature.args[2].dtype.bitwidth
-        distances, threshold = _compare(context, builder, signature, args, 64 // lanes)
-        found = ir.Constant(ir.IntType(64), 0)
-        for v, d in enumerate(distances):
-            word = _lanes_below(builder, d, threshold)
-            found = builder.or_(found, builder.shl(word, ir.Constant(ir.IntType(64), v * lanes)))
-        return found
-
-    return types.uint64(planes, types.int64, query, types.int64), generate
+    return types.uint64(planes, types.int64, query, types.int64), generate_which_below
 
 
 @intrinsic

@@ -24,14 +24,14 @@ class MultiIndex:
     def __init__(self, codes: BinaryCodes) -> None:
         if not LEAST_BITS <= codes.n_bits <= MOST_BITS:
             raise ValueError(f"multi_index: expected {LEAST_BITS} to {MOST_BITS} bits, got {codes.n_bits}")
-        from modalhash.index.probing import fill_buckets, rings
+        from modalhash.index.probing import RUN, fill_buckets, rings
 
         (words,) = planes(codes)
         chunks, self.chunk_bits = chunking(codes.n_bits)
         mask = words.dtype.type(2**self.chunk_bits - 1)
         starts = np.empty((chunks, 2**self.chunk_bits + 1), np.uint32)
         members = np.empty((chunks, len(codes)), np.uint32)
-        kept = np.empty((chunks, len(codes)), words.dtype)
+        kept = np.zeros((chunks, len(codes) + RUN), words.dtype)  # a run may begin in the last bucket
         for c in range(chunks):
             shift = words.dtype.type(c * self.chunk_bits)
             fill_buckets(words, shift, mask, starts[c], members[c], kept[c])
@@ -43,7 +43,7 @@ class MultiIndex:
     ) -> tuple[Nearest, NDArray[np.int64]]:
         """The k <= n nearest as `Scanner.nearest` has them, and the buckets and codes looked at for each query.
 
-        A query that needs more than `budget` of them is given up: -1, and its rows hold nothing.
+        A query that needs more than `budget` of them is given up: their number is negative, its rows hold nothing.
         """
         from modalhash.index.probing import probe, probe_chunks
 

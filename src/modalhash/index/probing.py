@@ -2,7 +2,7 @@
 
 A bucket is opened in rings: first the query's own value, then all values that differ in one bit, in two …
 The k best so far form a heap whose top is the worst of them; an entry is distance · 2³² + position, so its order is
-that of the results.  Whatever uses the intrinsic is in this file, see kernels.py.
+that of the results.  What uses an intrinsic is in its file, see kernels.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numba import njit
 from numba.core import cgutils as _cgutils
 from numpy.typing import NDArray
 
+from modalhash.index.kernels import generate_which_below
 from modalhash.index.scan import Nearest
 from modalhash.views import Array, blocks
 
@@ -26,8 +27,11 @@ intrinsic: Callable[[Callable[..., Any]], Any] = numba.extending.intrinsic
 kernel = njit(cache=True, nogil=True)
 cgutils: Any = _cgutils
 MOST_BITS = 64
+RUN = 64  # codes that are asked at once; also the slack behind the last bucket
+LINE = 64  # bytes that the memory hands over at once
 AHEAD = 4  # buckets that are fetched before they are opened: each is a wait for the memory otherwise
-RUN = 256  # codes of a bucket that are asked at once
+FAR = 16  # buckets whose bounds are fetched before that
+PENDING = 2 * RUN  # near codes that wait until their positions have arrived
 BATCH = 64  # queries that are worth a thread
 
 
@@ -44,18 +48,34 @@ def bits_set(typing: Any, word: Any) -> Any:
 
 @intrinsic
 def fetch(typing: Any, array: Any, i: Any) -> Any:
-    """Ask for the memory at array[i] without waiting for it; harmless at the end of the array."""
+    """Ask for the memory at array[i] without waiting for it; harmless at the end of the array.
+
+    It comes into the second cache: the first holds too few lines that are on their way.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), (byte, number, number, number))
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, keep, as_data = (ir.Constant(number, value) for value in (0, 3, 1))
+        read, keep, as_data = (ir.Constant(number, value) for value in (0, 2, 1))
         builder.call(prefetch, [builder.bitcast(builder.gep(data, [args[1]]), byte), read, keep, as_data])
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
+
+
+@intrinsic
+def which_below(typing: Any, planes: Any, i: Any, query: Any, limit: Any) -> Any:
+    """A 64-bit word whose bit x tells whether code i + x is nearer to the query than the limit."""
+    return types.uint64(planes, types.int64, query, types.int64), generate_which_below
+
+
+@intrinsic
+def lowest_bit(typing: Any, word: Any) -> Any:
+    """Position of the lowest bit that is set; the word is not 0."""
+    never_zero = ir.Constant(ir.IntType(1), 1)
+    return types.int64(types.uint64), lambda context, builder, signature, args: builder.cttz(args[0], never_zero)
 
 
 @kernel
@@ -123,7 +143,7 @@ def write_sorted(heap, positions, distances):  # type: ignore[no-untyped-def]
 def probe_table(buckets, queries, rings, budget, heap, positions, distances, work):  # type: ignore[no-untyped-def]
     """The nearest codes from one table over all bits: a ring is a distance, so the first full heap is the answer.
 
-    work[j] counts the buckets and codes looked at, or is -1 where more than `budget` would be needed.
+    work[j] counts the buckets and codes looked at; it is negative where more than `budget` would be needed.
     """
     starts, members = buckets
     flips, ring_starts = rings
@@ -141,7 +161,7 @@ def probe_table(buckets, queries, rings, budget, heap, positions, distances, wor
                     work[j] += 1
             d += 1
         if size < len(heap):
-            work[j] = -1
+            work[j] = -work[j]
         else:
             write_sorted(heap, positions[j], distances[j])
 
@@ -158,42 +178,56 @@ def first_met(difference, t, s, chunk_bits, chunks):  # type: ignore[no-untyped-
 
 
 @kernel
-def least_distance(run, query):  # type: ignore[no-untyped-def]
-    """The distance of the nearest of some codes that lie side by side: a loop that the compiler makes vectors of."""
-    least = np.int64(MOST_BITS)
-    for x in range(len(run)):
-        least = min(least, bits_set(run[x] ^ query))
-    return least
+def offer_pending(tables, t, query, s, pending, heap, size):  # type: ignore[no-untyped-def]
+    """Offer the codes at these places of table t, met at radius s; returns the size of the heap and its worst."""
+    starts, members, words, chunk_bits = tables
+    worst = worst_of(heap, size)
+    for x in pending:
+        difference = words[t, x] ^ query
+        d = bits_set(difference)
+        if d <= worst and first_met(difference, t, s, chunk_bits, len(starts)):
+            size = offer(heap, size, np.uint64(d) << np.uint64(32) | np.uint64(members[t, x]))
+            worst = worst_of(heap, size)
+    return size, worst
 
 
 @kernel
-def open_ring(tables, t, query, flips, s, budget, heap, size):  # type: ignore[no-untyped-def]
+def worst_of(heap, size):  # type: ignore[no-untyped-def]
+    """The distance that a code may have and still be among the best: any until the heap is full."""
+    return np.int64(heap[0] >> np.uint64(32)) if size == len(heap) else np.int64(MOST_BITS)
+
+
+@kernel
+def open_ring(tables, t, query, flips, s, budget, heap, size, pending):  # type: ignore[no-untyped-def]
     """Offer the codes whose chunk t differs from the query's as one of `flips` says; returns size and work."""
     starts, members, words, chunk_bits = tables
-    mask = (np.uint64(1) << np.uint64(chunk_bits)) - np.uint64(1)
-    own = np.uint64(query) >> np.uint64(t * chunk_bits) & mask
-    worst = np.int64(heap[0] >> np.uint64(32)) if size == len(heap) else np.int64(MOST_BITS)
-    work = np.int64(0)
+    own = np.uint64(query) >> np.uint64(t * chunk_bits) & (np.uint64(1) << np.uint64(chunk_bits)) - np.uint64(1)
+    worst, waiting, work = worst_of(heap, size), 0, np.int64(0)
     for z in range(len(flips)):
-        v = np.int64(own ^ np.uint64(flips[z]))
+        if z + FAR < len(flips):  # not in a function of its own: a call that takes arrays counts references
+            fetch(starts[t], np.int64(own ^ np.uint64(flips[z + FAR])))
         if z + AHEAD < len(flips):
-            fetch(words[t], np.int64(starts[t, np.int64(own ^ np.uint64(flips[z + AHEAD]))]))
+            v = np.int64(own ^ np.uint64(flips[z + AHEAD]))
+            for x in range(np.int64(starts[t, v]), np.int64(starts[t, v + 1]), LINE // words.itemsize):
+                fetch(words[t], x)
+        v = np.int64(own ^ np.uint64(flips[z]))
         first, last = np.int64(starts[t, v]), np.int64(starts[t, v + 1])
         work += 1 + last - first
         if work > budget:
             break
         for start in range(first, last, RUN):
-            run = words[t, start : min(start + RUN, last)]
-            if least_distance(run, query) > worst:
-                continue
-            for x in range(len(run)):
-                difference = run[x] ^ query
-                d = bits_set(difference)
-                if d <= worst and first_met(difference, t, s, chunk_bits, len(starts)):
-                    size = offer(heap, size, np.uint64(d) << np.uint64(32) | np.uint64(members[t, start + x]))
-                    if size == len(heap):
-                        worst = np.int64(heap[0] >> np.uint64(32))
-    return size, work
+            found = which_below((words[t],), start, (query,), worst + 1)
+            if last - start < RUN:  # what lies behind belongs to the next bucket
+                found &= (np.uint64(1) << np.uint64(last - start)) - np.uint64(1)
+            if waiting > PENDING - RUN and found != 0:
+                size, worst = offer_pending(tables, t, query, s, pending[:waiting], heap, size)
+                waiting = 0
+            while found != 0:
+                pending[waiting] = start + lowest_bit(found)
+                fetch(members[t], pending[waiting])
+                found &= found - np.uint64(1)
+                waiting += 1
+    return offer_pending(tables, t, query, s, pending[:waiting], heap, size)[0], work
 
 
 @kernel
@@ -204,20 +238,20 @@ def probe_chunks(tables, queries, rings, budget, heap, positions, distances, wor
     each of the former and s in the latter: all codes up to distance chunks · s + t have been met.
     """
     flips, ring_starts = rings
-    chunks, chunk_bits = len(tables[0]), tables[3]
+    chunks, chunk_bits, pending = len(tables[0]), tables[3], np.empty(PENDING, np.int64)
     for j in range(len(queries)):
         size, work[j] = 0, 0
         for step in range(chunks * (chunk_bits + 1)):
             s, t = step // chunks, step % chunks
             ring = flips[ring_starts[s] : ring_starts[s + 1]]
-            size, more = open_ring(tables, t, queries[j], ring, s, budget - work[j], heap, size)
+            size, more = open_ring(tables, t, queries[j], ring, s, budget - work[j], heap, size, pending)
             work[j] += more
             if work[j] > budget:
                 break
-            if size == len(heap) and np.int64(heap[0] >> np.uint64(32)) <= chunks * s + t:
+            if size == len(heap) and worst_of(heap, size) <= chunks * s + t:
                 break
         if work[j] > budget:
-            work[j] = -1
+            work[j] = -work[j]
         else:
             write_sorted(heap, positions[j], distances[j])
 

@@ -35,7 +35,7 @@ class Table:
     ) -> tuple[Nearest, NDArray[np.int64]]:
         """The k <= n nearest as `Scanner.nearest` has them, and the buckets and codes looked at for each query.
 
-        A query that needs more than `budget` of them is given up: -1, and its rows hold nothing.
+        A query that needs more than `budget` of them is given up: their number is negative, its rows hold nothing.
         """
         from modalhash.index.probing import probe, probe_table
 
