@@ -23,7 +23,7 @@ from modalhash.codes import BinaryCodes
 from modalhash.index.choice import Search
 from modalhash.index.scan import Scanner, nearest_numpy
 
-ONE_BY_ONE = 20  # queries of a turn when they are asked one by one
+ONE_BY_ONE = 100  # queries of a turn when they are asked one by one
 MOST_FOR_NUMPY = 40_000_000  # distances of a turn
 Answer = tuple[Any, Any]  # positions, distances
 Ask = Callable[[BinaryCodes], Answer]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_queries_that_are_given_up_are_scanned(method: str) -> None:
     search = Search(draw(3000, bits, seed=4), method)
     assert search._has_buckets()
     asked = draw(10, bits, seed=5)
-    positions, distances = search._open(asked, 15, seconds=0.0)
+    positions, distances = search._open(asked, 15, budget=0)
     expected = nearest(asked, search.codes, 15)
     np.testing.assert_array_equal(distances, expected[1])
     np.testing.assert_array_equal(positions, expected[0])
@@ -75,22 +76,21 @@ def test_a_query_that_looks_at_little_does_not_make_heavy_ones_too_dear(monkeypa
     monkeypatch.setattr(search.buckets, "nearest", opened)
     monkeypatch.setattr(choice, "process_time", lambda: next(clock))
     for _ in range(4):
-        search._open(asked, 5, seconds=2.0)
+        search._open(asked, 5, search._budget(2.0, most=sys.maxsize))
     assert budgets[2] == pytest.approx(200_000, rel=0.01) and budgets[3] > 100_000
 
 
 @pytest.mark.parametrize(("method", "bits"), [("table", 16), ("multi_index", 32)])
-def test_a_cost_that_was_far_too_high_at_first_is_forgotten(method: str, bits: int) -> None:
+def test_a_cost_that_was_measured_far_too_high_is_forgotten(method: str, bits: int) -> None:
     search = Search(clusters(3000, bits, seed=4), method)
     queries = clusters(1, bits, seed=5)
     check(search, queries, 5)
-    search._opened = (1e3, 1.0)  # as if the first query had met a machine that stood still
+    search._opened = (1e3, 1.0)  # as if a query had met a machine that stood still
+    assert search._budget(1e-3, most=sys.maxsize) == 0
+    assert search._budget(1e-3, most=choice.TRIAL) == pytest.approx(1e-3 / choice.SECONDS_AN_ENTRY, abs=1)
     for _ in range(300):
-        search._open(queries, 5, 1e-3)
-    assert search._seconds_an_entry() < 1e-4
-    assert search.buckets is not None
-    budget = int(1e-3 / search._seconds_an_entry())
-    assert (search.buckets.nearest(queries, 5, budget)[1] > 0).all()
+        search._open(queries, 5, budget=0)  # given up, and still measured
+    assert 1e-3 * search._budget(1.0, most=sys.maxsize) > 10
 
 
 def test_the_cheaper_way_is_taken_and_the_other_tried_again() -> None:

@@ -86,7 +86,7 @@ class Search:
             opened, most = costs.next_way()
             part = queries[done : done + most]
             started = process_time()
-            found.append(self._open(part, k, costs.scan) if opened else self._scan(part, k))
+            found.append(self._open(part, k, self._budget(costs.scan, most)) if opened else self._scan(part, k))
             costs.add(opened, (process_time() - started) / len(part))
             done += len(part)
         if len(found) == 1:
@@ -100,11 +100,18 @@ class Search:
             self._seconds_of_few += process_time() - started
         return found
 
-    def _open(self, queries: BinaryCodes, k: int, seconds: float) -> Nearest:
-        """Open buckets for at most so many seconds a query, then scan for the queries that need longer."""
+    def _budget(self, seconds: float, most: int) -> int:
+        """Entries a query may look at in so many seconds; a trial supposes no worse than the usual cost of one.
+
+        What was measured may come from a moment in which the machine stood still, and a trial is to find that out.
+        """
+        measured = self._seconds_an_entry()
+        return int(seconds / (measured if most > TRIAL else min(measured, SECONDS_AN_ENTRY)))
+
+    def _open(self, queries: BinaryCodes, k: int, budget: int) -> Nearest:
+        """Open buckets of at most so many entries a query, then scan for the queries that need more."""
         assert self.buckets is not None
         started = process_time()
-        budget = int(seconds / self._seconds_an_entry())
         (positions, distances), work = self.buckets.nearest(queries, k, budget, self.scanner.usable_threads())
         spent, entries = self._opened
         self._opened = MEMORY * spent + process_time() - started, MEMORY * entries + float(np.abs(work).sum())
