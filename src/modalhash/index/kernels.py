@@ -34,8 +34,8 @@ Planes = tuple[Array, ...]
 VECTOR = 512  # bits of a vector
 UNROLLED = 8  # vectors under one question: their minima form a tree, and one branch serves them all
 STEP = 256  # codes under one question, at most (16 bits); also the slack of a buffer
-CACHED = 128 * 1024  # bytes of codes that stay in a near cache while a group of queries passes over them
-GROUP = 32  # queries of a group
+CACHED = 256 * 1024  # bytes of codes that stay in a near cache while a group of queries passes over them
+GROUP = 64  # queries of a group
 BUFFERS = 64 * 2**20  # bytes of all buffers of a group
 WORDS = (np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.uint64))
 FEATURES = ("avx512f", "avx512bw", "avx512vpopcntdq", "avx512bitalg")
@@ -356,7 +356,7 @@ def _top_part(
 ) -> tuple[Array, Array]:
     a, b, first, last = span
     k = min(k, last - first)
-    room = min(2 * k + 128, last - first) + STEP
+    room = min(3 * k // 2 + 64, last - first) + STEP
     group = max(1, min(GROUP, b - a, BUFFERS // (8 * room)))
     buffers = np.empty((group, room), np.uint64)
     positions, distances = np.empty((b - a, k), np.int64), np.empty((b - a, k), np.int32)
