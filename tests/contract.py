@@ -300,6 +300,13 @@ def an_unknown_device_is_refused(system: type[Hasher], views: Data, labels: Labe
 
 
 @check
+def a_batch_is_computed_on_the_device(system: type[Hasher], views: Data, labels: Labels) -> None:
+    if "device" in make(system).get_params():  # "meta" has no values: a fit gets as far as the first loss, all on it
+        refused = r"Tensor\.item\(\) cannot be called on meta tensors"
+        assert_refused(partial(fitted, system, views, labels, device="meta"), refused, RuntimeError)
+
+
+@check
 def a_system_says_what_it_is(system: type[Hasher], views: Data, labels: Labels) -> None:
     assert system.summary and system.__doc__ and system.__name__ in mh.__all__
     module = sys.modules[system.__module__]

@@ -76,6 +76,7 @@ class DCSH(Hasher):
     epochs: int = 30
     batch_size: int = 256
     learning_rate: float = 1e-3
+    device: str = "cpu"
 
     summary: ClassVar[str] = (
         "unsupervised, any number of views: one code from the views' neighbourhoods, deep functions"
@@ -162,22 +163,24 @@ class DCSH(Hasher):
         import torch
 
         from modalhash.networks import mlp, to_arrays
-        from modalhash.training import TEAM, Plan, new_seed, seeded, train
+        from modalhash.training import TEAM, Features, Plan, new_seed, seeded, train
 
         self.means_, self.scales_ = {}, {}
         for m, matrix in views.items():
             self.means_[m], self.scales_[m] = standards(matrix)
+        features = Features(views, self.means_, self.scales_, self.device)
         codes, team = torch.from_numpy(B.astype(np.float32)), TEAM.get()
         with seeded(new_seed(rng)) as generator:
             networks = {
                 m: mlp((matrix.shape[1], *self.hidden, self.n_bits), activation="relu", dropout=self.dropout)
                 for m, matrix in views.items()
             }
+            together = torch.nn.ModuleList(networks.values()).to(self.device)
 
             def loss(rows: NDArray[np.int64]) -> dict[str, Tensor]:
-                inputs = {m: standardised(x[rows], self.means_[m], self.scales_[m]) for m, x in views.items()}
-                outputs = [network(torch.from_numpy(inputs[m])) for m, network in networks.items()]
-                return function_loss(outputs, codes[torch.from_numpy(rows)], self.gamma1, self.gamma2, team.mean)
+                inputs, wanted = features(rows), codes[torch.from_numpy(rows)].to(self.device)
+                outputs = [network(inputs[m]) for m, network in networks.items()]
+                return function_loss(outputs, wanted, self.gamma1, self.gamma2, team.mean)
 
             plan = Plan(
                 epochs=self.epochs,
@@ -186,7 +189,6 @@ class DCSH(Hasher):
                 title=f"{self.name} {self.n_bits} bits",
                 verbose=self.verbose,
             )
-            together = torch.nn.ModuleList(networks.values())
             self.losses_ = train(together, loss, np.arange(len(B)), plan, generator, team=team)
         self.networks_ = joined({m: to_arrays(network) for m, network in networks.items()})
 
@@ -213,8 +215,8 @@ def function_loss(
     n, k = codes.shape
     together = torch.cat(outputs, dim=1)
     gram = mean(together.T @ together / n)  # (F^m)ᵀF^t / n of all pairs of views
-    eye = torch.eye(k).repeat(len(outputs), len(outputs))
-    same = torch.eye(len(outputs)).repeat_interleave(k, 0).repeat_interleave(k, 1)
+    eye = torch.eye(k, device=codes.device).repeat(len(outputs), len(outputs))
+    same = torch.eye(len(outputs), device=codes.device).repeat_interleave(k, 0).repeat_interleave(k, 1)
     return {
         "fit": ((together - codes.repeat(1, len(outputs))) ** 2).sum() / (2 * n),
         "agreement": -gamma1 * (gram * eye * (1 - same)).sum(),  # traces of the blocks with m ≠ t

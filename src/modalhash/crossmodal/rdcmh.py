@@ -72,6 +72,7 @@ class RDCMH(Hasher):
     epochs: int = 60
     batch_size: int = 128
     learning_rate: float = 1e-3
+    device: str = "cpu"
 
     needs_labels: ClassVar[bool] = True
     takes_unlabelled: ClassVar[bool] = True
@@ -94,9 +95,10 @@ class RDCMH(Hasher):
     def _fit(self, views: dict[str, Matrix], labels: Matrix | None) -> None:
         import torch
 
-        from modalhash.networks import mlp, to_arrays
+        from modalhash.networks import check_device, mlp, to_arrays
         from modalhash.training import new_seed, seeded
 
+        check_device(self.device)
         varied = {m: matrix for m, matrix in views.items() if not is_constant(matrix)}
         n = next(iter(views.values())).shape[0]
         if not varied:
@@ -113,10 +115,11 @@ class RDCMH(Hasher):
         with seeded(new_seed(rng)) as generator:
             layers = (*self.hidden, self.n_bits)
             networks = {
-                m: mlp((x.shape[1], *layers), activation="relu", last="tanh", dropout=self.dropout)
+                m: mlp((x.shape[1], *layers), activation="relu", last="tanh", dropout=self.dropout).to(self.device)
                 for m, x in inputs.items()
             }
-            self._train(networks, {m: torch.from_numpy(x) for m, x in inputs.items()}, ranking, rng, generator)
+            tensors = {m: torch.from_numpy(x).to(self.device) for m, x in inputs.items()}
+            self._train(networks, tensors, ranking, rng, generator)
         self.networks_ = joined({m: to_arrays(network) for m, network in networks.items()})
         self.codes_ = self.encode(varied)  # Eq. 12
 
@@ -141,7 +144,7 @@ class RDCMH(Hasher):
             order *= np.where(ranking.known[rows], 1.0, self.feature_weight)[:, None, None].astype(np.float32)
             wanted = weights(own, picks, order, self.weighted)
             F = {m: net(inputs[m][torch.from_numpy(rows)]) for m, net in networks.items()}
-            terms = {"ranking": ranking_loss(F, torch.from_numpy(picks), wanted, self.margin)}
+            terms = {"ranking": ranking_loss(F, picks, wanted, self.margin)}
             return terms | ({"quantisation": quantisation_loss(F, lam)} if lam else {})
 
         plan = Plan(
@@ -246,18 +249,16 @@ def unit_rows(rows: Floats) -> Floats:
     return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
 
 
-def weights(own: Mapping[str, F32], picks: Rows, order: F32, weighted: bool) -> dict[tuple[str, str], Tensor]:
+def weights(own: Mapping[str, F32], picks: Rows, order: F32, weighted: bool) -> dict[tuple[str, str], Floats]:
     """The weights of the triplets for every pair of views, (b, draws, 3): 1 - s_ij of the two items, or 1."""
-    import torch
-
     first, second = np.array(PAIRS).T
     i, j = picks[:, :, first], picks[:, :, second]
     far = {m: 1.0 - s[i, j] if weighted else np.ones(i.shape, dtype=np.float32) for m, s in own.items()}
-    return {(a, b): torch.from_numpy((order * (far[a] + far[b]) / 2.0).astype(np.float32)) for a in own for b in own}
+    return {(a, b): np.asarray(order * (far[a] + far[b]) / 2.0, dtype=np.float32) for a in own for b in own}
 
 
 def ranking_loss(
-    F: Mapping[str, Tensor], picks: Tensor, weights: Mapping[tuple[str, str], Tensor], margin: float
+    F: Mapping[str, Tensor], picks: Rows, weights: Mapping[tuple[str, str], Floats], margin: float
 ) -> Tensor:
     """Mean over triplets of Σ_{a,b} w_ij [d(a_q, b_i) - d(a_q, b_j) + margin K]₊ / K (Eq. 3-5, corrected).
 
@@ -267,10 +268,12 @@ def ranking_loss(
     import torch
 
     first, second = [list(side) for side in zip(*PAIRS, strict=True)]
-    total = torch.zeros(())
-    for (a, b), weight in weights.items():
+    device = next(iter(F.values())).device
+    places, total = torch.from_numpy(picks).to(device), torch.zeros((), device=device)
+    for (a, b), values in weights.items():
+        weight = torch.from_numpy(values).to(device)
         distances = (1.0 - F[a] @ F[b].T / F[a].shape[1]) / 2.0
-        chosen = distances.gather(1, picks.flatten(1)).view(picks.shape)
+        chosen = distances.gather(1, places.flatten(1)).view(places.shape)
         violation = torch.relu(chosen[:, :, first] - chosen[:, :, second] + margin)
         total = total + (weight * violation).sum() / (weight > 0).sum().clamp(min=1)
     return total
