@@ -198,9 +198,10 @@ def worst_of(heap, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def open_ring(tables, t, query, flips, s, budget, heap, size, pending):  # type: ignore[no-untyped-def]
+def open_ring(tables, t, query, flips, s, budget, room, size):  # type: ignore[no-untyped-def]
     """Offer the codes whose chunk t differs from the query's as one of `flips` says; returns size and work."""
     starts, members, words, chunk_bits = tables
+    heap, pending = room
     own = np.uint64(query) >> np.uint64(t * chunk_bits) & (np.uint64(1) << np.uint64(chunk_bits)) - np.uint64(1)
     worst, waiting, work = worst_of(heap, size), 0, np.int64(0)
     for z in range(len(flips)):
@@ -238,13 +239,13 @@ def probe_chunks(tables, queries, rings, budget, heap, positions, distances, wor
     each of the former and s in the latter: all codes up to distance chunks · s + t have been met.
     """
     flips, ring_starts = rings
-    chunks, chunk_bits, pending = len(tables[0]), tables[3], np.empty(PENDING, np.int64)
+    chunks, chunk_bits, room = len(tables[0]), tables[3], (heap, np.empty(PENDING, np.int64))
     for j in range(len(queries)):
         size, work[j] = 0, 0
         for step in range(chunks * (chunk_bits + 1)):
             s, t = step // chunks, step % chunks
             ring = flips[ring_starts[s] : ring_starts[s + 1]]
-            size, more = open_ring(tables, t, queries[j], ring, s, budget - work[j], heap, size, pending)
+            size, more = open_ring(tables, t, queries[j], ring, s, budget - work[j], room, size)
             work[j] += more
             if work[j] > budget:
                 break
