@@ -24,6 +24,11 @@ LINES = ("-", "--", ":")
 REFERENCE = re.compile(r'(?:url\(#|href="#)([\w.-]+)')
 
 
+def mark(style: int) -> int:
+    """Which mark stands for a style; colours come round after eight styles, pairs of colour and mark after 64."""
+    return (style + style // len(MARKS)) % len(MARKS)
+
+
 def colour(style: int) -> str:
     """The colour that stands for a style in what matplotlib draws."""
     return MIDDLE[style % len(MIDDLE)]
@@ -96,17 +101,17 @@ def draw_lines(axes: Any, figure: Figure, ink: str) -> None:
     """Lines with marks, bars of the spread where it is known."""
     for series in figure.series:
         look = {"color": colour(series.style), "linestyle": LINES[series.style // len(MIDDLE) % len(LINES)]}
-        mark = {"marker": MARKS[series.style % len(MARKS)], "markersize": 3.2, "linewidth": 1.3}
+        look |= {"marker": MARKS[mark(series.style)], "markersize": 3.2, "linewidth": 1.3}
         errors = {"yerr": series.spread, "elinewidth": 0.8, "capsize": 2} if len(series.spread) else {}
-        axes.errorbar(series.x, series.y, label=series.label, **look, **mark, **errors)
+        axes.errorbar(series.x, series.y, label=series.label, **look, **errors)
 
 
 def draw_points(axes: Any, figure: Figure, ink: str) -> None:
     """Points, and the line that no point is beyond."""
     axes.step(*figure.frontier, where="post", color=ink, linewidth=0.8, linestyle=":")
     for series in figure.series:
-        mark = MARKS[series.style % len(MARKS)]
-        axes.scatter(series.x, series.y, s=22, color=colour(series.style), marker=mark, label=series.label, linewidth=0)
+        look = {"color": colour(series.style), "marker": MARKS[mark(series.style)], "label": series.label}
+        axes.scatter(series.x, series.y, s=22, linewidth=0, **look)
 
 
 def draw_steps(axes: Any, figure: Figure, ink: str) -> None:
@@ -184,7 +189,7 @@ def key_svg(style: int) -> str:
         '<path d="M12 .8l1.200 2.900 3.100.2-2.400 2 .8 3-2.700-1.700-2.700 1.700.8-3-2.400-2 3.100-.2z"/>',
     )
     line = f'<path d="M1 5h22" style="stroke: {paint}"{dash}/>'
-    return line + f'<g style="fill: {paint}">{shapes[style % len(MARKS)]}</g>'
+    return line + f'<g style="fill: {paint}">{shapes[mark(style)]}</g>'
 
 
 def write_figures(folder: Path, figures: list[Figure]) -> None:

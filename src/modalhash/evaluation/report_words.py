@@ -76,6 +76,23 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def contender(card: Card) -> str:
+    """The system without what a comparison does after it: rescoring."""
+    return str(card.facts.get("contender", card.system))
+
+
+def length_text(n_bits: int) -> str:
+    """A length in words; 0 is that of a contender which has a length of its own."""
+    return f"{n_bits} bits" if n_bits else "own length"
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Seconds with as many digits as say something."""
+    if seconds is None:
+        return "—"
+    return f"{seconds:.0f}" if seconds >= 100 else f"{seconds:.2g}" if seconds < 10 else f"{seconds:.1f}"
+
+
 def share_text(value: float | None) -> str:
     """A share as a percentage, a dash where it is not known."""
     return "—" if value is None else f"{100 * value:.1f} %"
