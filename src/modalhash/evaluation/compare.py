@@ -21,6 +21,7 @@ from modalhash.evaluation.contenders import (
     Direction,
     Plan,
     check_systems,
+    cut_words,
     default_directions,
     learned_by_default,
     protocols_of,
@@ -203,6 +204,7 @@ def facts_of(
     """What a reader needs to read the rows right."""
     spaces = {protocol.direction: "" for protocol in plan.protocols}
     left_out: dict[str, list[int]] = {}
+    cut = list(table["cut"]["cells"])
     for cell in cells:
         direction = next(p.direction for p in plan.protocols if p.hash == cell["protocol"]["hash"])
         if "space" in cell:
@@ -226,7 +228,7 @@ def facts_of(
         "seeds": plan.seeds,
         "systems": list(plan.systems),
         "notes": notes,
-        "cut": {"order": plan.cut_order, "cells": list(table["cut"]["cells"])},
+        "cut": {"order": plan.cut_order, "cells": cut, "words": cut_words(plan, cut)},
         "versions": versions(),
         "machine": machine(),
     }

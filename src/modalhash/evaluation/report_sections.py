@@ -114,7 +114,8 @@ def table_blocks(members: Sequence[Card], styles: dict[str, int], measure: str, 
     """Everything on one table: the figures, curves at the usual length, quality for bytes and seconds."""
     blocks: list[Block] = [quality_grid(members, measure)]
     lengths = sorted({card.n_bits for card in members if card.curves and any(card.curves)})
-    if not lengths:
+    compared = any("contender" in card.facts for card in members)
+    if not lengths and not compared:
         blocks.append(Paragraph("These cards hold no curves: they were written before cards did."))
     usual = usual_length(members)
     others: list[Block] = []
@@ -131,7 +132,7 @@ def table_blocks(members: Sequence[Card], styles: dict[str, int], measure: str, 
         told = "Quality for bytes and for time (a thousandth of a second at least); the dotted line joins what nothing "
         told += "else beats at that size or time."
         blocks += [Paragraph(told), Figures(figures)]
-    if any("bytes_of_code" in card.facts for card in members):
+    if compared:
         blocks.append(Folded("All measures, with bytes, memory and time", [memory_grid(members)]))
     return blocks
 
