@@ -65,8 +65,8 @@ def main() -> None:
         for view, pair in beside.items():
             print(f"  {LOST} lost, queries with {view}: fused {pair['fused']:.3f}, {view} alone {pair['single']:.3f}")
     facts = {"data": data.name, "checksum": data.checksum, "draws": options.draws, "lost_beside_singles": LOST}
-    facts |= {"protocol": WAY.as_dict() | {"hash": WAY.hash}, "versions": versions(), "machine": machine(), "systems": found}
-    write_result(options.out, facts)
+    facts |= {"protocol": WAY.as_dict() | {"hash": WAY.hash}, "versions": versions(), "machine": machine()}
+    write_result(options.out, facts | {"systems": found})
 
 
 if __name__ == "__main__":

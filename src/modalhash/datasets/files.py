@@ -1,9 +1,9 @@
 """Data sets as files: one `.npz`, or a folder of the same arrays as `.npy` (memory-mapped), never pickled.
 
 Arrays: `view.NAME` (n, d), or sparse as `view.NAME.data|indices|indptr|shape`; optional `labels` (also sparse),
-`labelled` (n,) bool, `label_names`, `ids`, `titles`, `tags`, `split.PART`, and `raw.NAME`: n texts, or encoded pictures as
-`raw.NAME.bytes` (all of them in a row) with `raw.NAME.offsets` (n + 1,).  `pictures.bytes` and `pictures.offsets` hold
-pictures that are only shown, where no view is made of them.
+`labelled` (n,) bool, `label_names`, `ids`, `titles`, `tags`, `split.PART`, and `raw.NAME`: n texts, or encoded pictures
+as `raw.NAME.bytes` (all of them in a row) with `raw.NAME.offsets` (n + 1,).  `pictures.bytes` and `pictures.offsets`
+hold pictures that are only shown, where no view is made of them.
 A folder may hold `features/NAME/`, the fitted extractor of a view.  A raw view without a matrix gets one at loading.
 """
 

@@ -113,7 +113,8 @@ def compare(
     data: a Dataset, a name or a path; bits: lengths of the codes; systems: learned systems (default: quick ones that
     fit the data) and training-free ones (default: all), by name; seeds: how many for whatever hangs on chance;
     budget: seconds after which what is left is cut, and told (None: never); out: a folder that keeps every cell, so
-    that a comparison which was stopped goes on, and the comparison, whose rows are result cards; say: where progress goes; setting: how it is measured.
+    that a comparison which was stopped goes on, and the comparison, whose rows are result cards; say: where progress
+    goes; setting: how it is measured.
     The systems that the verdict names are chosen on validation queries, never on the queries it quotes.
     Raises ValueError for unknown systems, lengths, directions or measures, and for data without queries.
     """

@@ -29,7 +29,10 @@ def name_of(card: Card, members: Sequence[Card]) -> str:
 
 
 def shown(system: str) -> str:
-    """A system as tables call it: `ITQ:fac` is ITQ (fac), `ITQ@128` ITQ, first of 128."""
+    """A system as tables call it: `ITQ:fac` is ITQ (fac), `ITQ@128` ITQ, first of 128, `LAGNH{k=1.0}` LAGNH, k=1.0."""
+    system, _, settings = system.partition("{")
+    if settings:
+        return ", ".join([shown(system), *settings.rstrip("}").split(";")])
     if "@" in system:
         return "{}, first of {}".format(*system.split("@"))
     return system if ":" not in system else "{} ({})".format(*system.split(":"))
