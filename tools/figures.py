@@ -31,7 +31,7 @@ NO_FIGURE = re.compile(
     rf"|\({EQUATION}(?:[-–,\s]+{EQUATION})*\)(?:-\({EQUATION}\))?"
     r"|\d+\.\d+\.\d+"  # versions
     r"|(?:Python|Ray|Apache|Milvus|faiss|milvus-lite)[ -]v?\d[\d.]*"
-    r"|(?!\S*(?:AP|nDCG|HR|P@|R@|neighbours|recall))[^\s=]+ = [−-]?[\d.,]+(?:·10[⁻⁰¹²³⁴-⁹]+)?"  # the value of a symbol
+    r"|(?<!\S)(?!\S*(?:AP|nDCG|HR|P@|R@|neighbours|recall))[^\s=]+ = [−-]?[\d.,]+(?:·10[⁻⁰¹²³⁴-⁹]+)?"  # symbols
 )
 MEASURED = re.compile(
     r"(?<![\w.,])[+−-]?\d*\.\d+(?![\w.]*\d)|(?<![\w.,])\d[\d,]*\s?(?:µs|ms|s|GB|MB|×(?=[\s.,;)]|$)|%|seconds|minutes)(?!\w)",
