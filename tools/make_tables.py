@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
     options = parser.parse_args()
-    differ, without_mark = [], []
+    differ: list[Path] = []
+    without_mark: list[str] = []
 
     def renew(path: Path, old: str, new: str) -> None:
         if new != old:

@@ -19,6 +19,7 @@ SIZE = (2.9, 2.3)  # inches; small, so that words stay readable at the width of 
 INK, FAINT = "#010203", "#040506"  # stand for the colour of the text, and for that of lines behind it
 MIDDLE = ("#3b82c4", "#d9663a", "#2f9e7a", "#b7679f", "#a88a1f", "#4aa3c7", "#8a6fd1", "#808080")  # on white and black
 FEW = 6  # values of x that are all written at their axis
+NARROW = 30  # an axis of logarithms that reaches less far has ticks at 2 and 5, too
 MARKS = "os^DvPX*"
 LINES = ("-", "--", ":")
 REFERENCE = re.compile(r'(?:url\(#|href="#)([\w.-]+)')
@@ -89,8 +90,8 @@ def plain_ticks(axes: Any, values: Sequence[float]) -> None:
     """Numbers as they are instead of powers of ten: the values themselves where there are few, else 1, 10, 100 …"""
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    few = len(values) <= FEW
-    axes.xaxis.set_major_locator(FixedLocator(values) if few else LogLocator())
+    few, narrow = len(values) <= FEW, values[-1] < NARROW * values[0]
+    axes.xaxis.set_major_locator(FixedLocator(values) if few else LogLocator(subs=(1, 2, 5) if narrow else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if few:
@@ -101,9 +102,9 @@ def draw_lines(axes: Any, figure: Figure, ink: str) -> None:
     """Lines with marks, bars of the spread where it is known."""
     for series in figure.series:
         look = {"color": colour(series.style), "linestyle": LINES[series.style // len(MIDDLE) % len(LINES)]}
-        look |= {"marker": MARKS[mark(series.style)], "markersize": 3.2, "linewidth": 1.3}
+        marks = {"marker": MARKS[mark(series.style)], "markersize": 3.2, "linewidth": 1.3}
         errors = {"yerr": series.spread, "elinewidth": 0.8, "capsize": 2} if len(series.spread) else {}
-        axes.errorbar(series.x, series.y, label=series.label, **look, **errors)
+        axes.errorbar(series.x, series.y, label=series.label, **look, **marks, **errors)
 
 
 def draw_points(axes: Any, figure: Figure, ink: str) -> None:

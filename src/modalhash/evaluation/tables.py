@@ -179,7 +179,7 @@ def with_settings(system: str, *settings: str) -> tuple[str, ...]:
 SETTINGS = (
     *with_settings("DCSH", "independence=1.0;balance=1.0", "gamma1=100.0;gamma2=100.0", "keep_parts=False"),
     *with_settings("CIRH", "cut=0.6", "batch_size=512", "function_learning_rate=0.0001"),
-    *with_settings("HMAH", "batch_size=109;learning_rate=0.0001"),
+    *with_settings("HMAH", "learning_rate=0.0001"),
     *with_settings("RDCMH", "margin=0.0", "lam=1.0", "similarity='clipped'"),
     "CCAITQ",
 )
@@ -308,7 +308,7 @@ TABLES = {
     ),
     "settings": Table(
         title="What settings change: mAP of validation queries against the training items",
-        sources=(Source(name="emoji", label="Emoji"), CLIPART),
+        sources=(Source(name="emoji", label="Emoji"),),
         systems=SETTINGS,
         bits=(32,),
         seeds=1,
