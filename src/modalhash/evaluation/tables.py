@@ -308,7 +308,7 @@ TABLES = {
     ),
     "settings": Table(
         title="What settings change: mAP of validation queries against the training items",
-        sources=(Source(name="emoji", label="Emoji"),),
+        sources=(Source(name="emoji", label="Emoji"), CLIPART),
         systems=SETTINGS,
         bits=(32,),
         seeds=1,
