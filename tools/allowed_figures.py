@@ -1,6 +1,6 @@
 """Numbers in the prose of the docs that no run measures, page by page: the words around them, and why they may stand.
 
-tools/make_tables.py refuses words that are no longer on their page, so that the list cannot outlive them.
+A test refuses words that are no longer on their page, so that the list cannot outlive them.
 """
 
 LEFT = {"docs/systems/edcf.md": "its figures are still to become cards of the explanation benchmark"}
