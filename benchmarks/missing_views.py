@@ -14,11 +14,13 @@ from modalhash.catalog import make
 from modalhash.datasets import load_dataset
 from modalhash.datasets.dataset import Dataset
 from modalhash.evaluation.missing_views import beside_single_views, missing_views
+from modalhash.evaluation.protocol import Protocol
 from modalhash.evaluation.results import machine, versions, write_result
 from modalhash.hasher import Hasher
 
 SHORT = {"CCAITQ": 4}  # bits of a system that cannot do more here: a view has six columns
 LOST = 3
+WAY = Protocol()  # all views against all views
 
 
 def fitted(name: str, bits: int, data: Dataset, view: str = "") -> Hasher:
@@ -52,7 +54,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name in options.systems:
         hasher = fitted(name, options.bits, data)
-        curve = missing_views(hasher, data, draws=options.draws)
+        curve = missing_views(hasher, data, WAY, draws=options.draws)
         beside = beside_single_views(hasher, singles(name, options.bits, data), data, lost=LOST, draws=options.draws)
         found[name] = {
             "bits": hasher.n_bits,
@@ -63,8 +65,8 @@ def main() -> None:
         for view, pair in beside.items():
             print(f"  {LOST} lost, queries with {view}: fused {pair['fused']:.3f}, {view} alone {pair['single']:.3f}")
     facts = {"data": data.name, "checksum": data.checksum, "draws": options.draws, "lost_beside_singles": LOST}
-    facts |= {"versions": versions(), "machine": machine(), "systems": found}
-    write_result(options.out, facts)
+    facts |= {"protocol": WAY.as_dict() | {"hash": WAY.hash}, "versions": versions(), "machine": machine()}
+    write_result(options.out, facts | {"systems": found})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modalhash.datasets import Dataset, planted, write_dataset
+from modalhash.datasets import planted, write_dataset
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -22,7 +23,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = np.asarray(data.labels)
     words = [" ".join(f"word{j}" for j in np.flatnonzero(row)) for row in labels]
     names = [f"kind {i}" for i in range(labels.shape[1])]
-    given = Dataset(name="d", views=data.views, split=data.split, raw={"text": words}, labels=labels, label_names=names)
+    tags = ["|".join(f"tag {j}" for j in np.flatnonzero(row)) for row in labels]
+    given = dataclasses.replace(data, name="d", raw={"text": words}, label_names=names, tags=tags)
     write_dataset(given, root / "d")
     return root
 
@@ -62,6 +64,8 @@ def test_bits_are_told_with_labels_and_words(run: Run, place: Path) -> None:
     assert told["bits"] == 8 and told["of"] == "labels" and {row["bit"] for row in told["rows"]} <= set(range(8))
     words = json.loads(run("bits", "a", "--data", "d", "--of", "words", "--views", "image", "--json")[1])
     assert words["rows"] and all(row["term"].startswith("word") for row in words["rows"])
+    tags = json.loads(run("bits", "a", "--data", "d", "--of", "tags", "--views", "image", "--json")[1])
+    assert tags["of"] == "tags" and tags["rows"] and all(" " in row["term"] for row in tags["rows"])
     match = json.loads(run("bits", "a", "--data", "d", "--match", "3", "3", "--json")[1])["match"]
     assert match["agree"] == 8 and match["words"].startswith("8 of 8 bits agree")
     assert "8 of 8 bits agree" in run("bits", "a", "--data", "d", "--match", "3", "3")[1]
@@ -71,7 +75,7 @@ def test_bits_refuse_what_they_cannot_tell(run: Run, place: Path) -> None:
     run("fit", "A2LH", "--data", "d", "--bits", "8", "--out", "a")
     run("fit", "ACQH", "--data", "d", "--bits", "8", "--out", "q")
     cases = {
-        ("a", "--of", "colours"): "--of: expected labels or words, got 'colours'",
+        ("a", "--of", "colours"): "--of: expected labels, tags or words, got 'colours'",
         ("a", "--match", "3", "no"): "--match: d has no item 'no'",
         ("q",): "ACQH: has quantised codes",
         ("a", "--views", "sound"): "view 'sound' is not in the data",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modalhash.evaluation.cards import check_one
+from modalhash.evaluation.cards import check_one, checked_protocol
 from modalhash.evaluation.protocol import Protocol
 from modalhash.evaluation.report_words import shown as shown
 
@@ -31,10 +31,15 @@ def check_group(name: str, results: Results) -> None:
 
 def protocol_of(name: str, results: Results) -> Protocol:
     """The one protocol of checked cells; ValueError if the hash in the files is not its hash."""
-    protocol = Protocol.from_dict(results[0]["protocol"])
-    if protocol.hash != results[0]["protocol"]["hash"]:
-        raise ValueError(f"{name}: the hash {results[0]['protocol']['hash']} is not that of its protocol")
-    return protocol
+    try:
+        return checked_protocol(results[0]["protocol"])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def of_protocol(name: str, content: dict[str, Any]) -> str:
+    """The protocol of a result file by its hash, which must be that of its fields."""
+    return f"Protocol `{protocol_of(name, [{'protocol': content}]).hash}`."
 
 
 def refusals(results: Results) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from speed_tables import markdown, read
 
-SHOWN = ("emoji", "emoji-neighbours", "texts", "texts-neighbours")
+SHOWN = ("emoji", "emoji-neighbours", "clipart", "texts", "texts-neighbours")
 SIZES = ("bytes", "total_bytes")
 
 

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cells import of_protocol
 from speed_tables import markdown, read
+
+from modalhash.evaluation.cards import check_one
 
 
 def missing_views_text(results: Path) -> str:
@@ -22,7 +25,7 @@ def missing_views_text(results: Path) -> str:
     ]
     parts = [markdown(["system", "bits", *(f"{n} lost" for n in lost)], rows)]
     told = f"mAP over the full ranking, mean ± sd over {facts['draws']} draws of the lost views."
-    parts.append(f"{told} {of_data(facts)}")
+    parts.append(f"{told} {of_protocol('missing-views', facts['protocol'])} {of_data(facts)}")
     views = dict.fromkeys(view for found in facts["systems"].values() for view in found.get("singles", {}))
     if views:
         rows = [[name, *(beside(found["singles"].get(view)) for view in views)] for name, found in with_singles(facts)]
@@ -51,7 +54,7 @@ def noisy_tags_text(results: Path) -> str:
     rows = [[name, *(found.get((name, share), "…") for share in shares)] for name in systems]
     table = markdown(["system", *(f"{share:.0%} moved" for share in shares)], rows)
     told = f"mAP image → image over the full ranking, {facts['bits']} bits, mean ± sd over {facts['seeds']} seeds."
-    return f"{table}\n\n{told} Protocol `{facts['protocol']['hash']}`. {of_data(facts)}"
+    return f"{table}\n\n{told} {of_protocol('noisy-tags', facts['protocol'])} {of_data(facts)}"
 
 
 def partly_labelled_text(results: Path) -> str:
@@ -66,7 +69,11 @@ def partly_labelled_text(results: Path) -> str:
         ]
         parts.append(f"*{name}*\n\n{markdown(['system', 'labels', *directions], rows, left=2)}")
         told = f"mAP over the full ranking, {facts['bits']} bits, mean ± sd over {facts['seeds']} seeds."
-        parts.append(f"{told} {of_data({'data': name, **found})}")
+        hashes = {way: [row["directions"][way]["protocol"] for row in found["rows"]] for way in directions}
+        for way, used in hashes.items():
+            check_one(f"partly-labelled, {name}, {way}", "protocol hash", used)
+        protocols = ", ".join(f"`{used[0]}`" for used in hashes.values())
+        parts.append(f"{told} Protocols {protocols}. {of_data({'data': name, **found})}")
     return "\n\n".join(parts)
 
 

@@ -2,10 +2,12 @@
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
 benchmarks/results/NAME/*.json and from nothing else (other tables: from those that speed_tables.py, curve_tables.py,
-recommend_tables.py, compare_tables.py and explain_tables.py name).  NAME/SYSTEM keeps the rows of one system, its
-variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results is "Not run
-yet.".  Drawings of drawings.py are made again where their files lie.  With --check nothing is written, and the exit
-code is 1 if a page differs.  A table refuses cells of another protocol or other data than its neighbours (exit code 2).
+recommend_tables.py, compare_tables.py, explain_tables.py and running_tables.py name).  NAME/SYSTEM keeps the rows of
+one system, its variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results
+is "Not run yet.".  Drawings of drawings.py are made again where their files lie.  Figures in the prose are made again
+where they are marked, and told where they are not (figures.py).  With --check nothing is written, and the exit code is
+1 if a page differs or holds a measured figure without a mark.  A table refuses cells of another protocol or other data
+than its neighbours (exit code 2).
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from compare_tables import COMPARE
 from curve_tables import CURVES
 from drawings import DRAWINGS
 from explain_tables import EXPLAIN
+from figures import renewed, unmarked
 from recommend_tables import RECOMMEND
+from running_tables import RUNNING
 from speed_tables import SPEED
 from system_tables import system_text
 
@@ -45,7 +49,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
     options = parser.parse_args()
-    differ = []
+    differ: list[Path] = []
+    without_mark: list[str] = []
 
     def renew(path: Path, old: str, new: str) -> None:
         if new != old:
@@ -58,7 +63,9 @@ def main() -> None:
             if not page.is_file():
                 continue
             old = page.read_text(encoding="utf8")
-            renew(page, old, MARKED.sub(lambda m: f"{m[1]}{text_of(m[2], options.results)}\n{m[4]}", old))
+            new = MARKED.sub(lambda m: f"{m[1]}{text_of(m[2], options.results)}\n{m[4]}", old)
+            renew(page, old, renewed(new, options.results))
+            without_mark += unmarked(page.relative_to(options.docs.parent).as_posix(), new)
         for name, draw in DRAWINGS.items():
             if (path := options.docs / name).is_file():
                 renew(path, path.read_text(encoding="utf8"), draw(options.results))
@@ -67,13 +74,14 @@ def main() -> None:
         raise SystemExit(2) from None
     for page in differ:
         sys.stdout.write(f"{page.relative_to(options.docs.parent)}: {'differs' if options.check else 'written'}\n")
-    raise SystemExit(1 if options.check and differ else 0)
+    sys.stdout.writelines(f"{line}\n" for line in without_mark)
+    raise SystemExit(1 if options.check and (differ or without_mark) else 0)
 
 
 def text_of(name: str, results: Path) -> str:
     """The Markdown of a marker: a table of speed, of one system, or the cells in the folder of that name."""
     folder = name.rpartition("/")[0] or name
-    own = {**SPEED, **CURVES, **RECOMMEND, **COMPARE, **EXPLAIN}
+    own = {**SPEED, **CURVES, **RECOMMEND, **COMPARE, **EXPLAIN, **RUNNING}
     if name not in own:
         if folder in TABLES and not (results / folder).is_dir():
             return NOT_RUN

@@ -40,8 +40,8 @@ def system_text(name: str, results: Path) -> str:
 
 
 def belongs(system: str, name: str) -> bool:
-    """Whether a row is that of a system, of a variant of it, or of it on one view."""
-    return system == name or system.startswith((f"{name}-", f"{name}:"))
+    """Whether a row is that of a system, of a variant of it, of it on one view or with other settings."""
+    return system == name or system.startswith((f"{name}-", f"{name}:", f"{name}{{"))
 
 
 def results_text(folder: Path, name: str) -> str:

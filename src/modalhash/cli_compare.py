@@ -111,6 +111,7 @@ def comparison_text(found: Comparison) -> str:
         lines.append(f"leak: {leak['kind']}: {leak['message']}")
     if facts["cut"]["cells"]:
         lines.append(f"cut to keep the time: {len(facts['cut']['cells'])} runs ({facts['cut']['order']})")
+        lines += [f"cut: {line}" for line in facts["cut"]["words"]]
     lines += [f"not run: {reason}" for reason in refusals(found.rows)]
     return "\n".join([*lines, "", f"verdict: {found.verdict}"])
 

@@ -41,7 +41,7 @@ def report(
 def bits(
     model: Annotated[Path, typer.Argument(help="Folder of a fitted model.")],
     data: Data,
-    of: Annotated[str, typer.Option(help="What bits may stand for: labels or words.")] = "labels",
+    of: Annotated[str, typer.Option(help="What bits may stand for: labels, tags or words.")] = "labels",
     views: ViewNames = None,
     top: Annotated[int, typer.Option(min=1, help="Terms a bit.")] = 3,
     min_count: Annotated[int, typer.Option(min=1, help="Items that carry a term, at least.")] = 10,
@@ -50,7 +50,7 @@ def bits(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what each bit stands for: the labels or words with which it shares most information, noise left out.
+    """Say what each bit stands for: the labels, tags or words with which it shares most information, noise left out.
 
     Codes are those of the database part.  Example: modalhash bits MODEL --data emoji --of words
     """
@@ -79,16 +79,16 @@ def _terms(source: Dataset, of: str, min_count: int, views: list[str]) -> tuple[
     """Positions of the database items that have one of the views and are labelled, their terms, and the names."""
     import numpy as np
 
-    from modalhash.evaluation.bit_meanings import label_terms, word_terms
+    from modalhash.evaluation.bit_meanings import label_terms, tag_terms, word_terms
     from modalhash.views import missing
 
-    if of not in ("labels", "words"):
-        raise ValueError(f"--of: expected labels or words, got {of!r}")
+    if of not in ("labels", "tags", "words"):
+        raise ValueError(f"--of: expected labels, tags or words, got {of!r}")
     known = np.ones(len(source), dtype=bool)
     if of == "labels":
         terms, names, known = label_terms(source)
     else:
-        terms, names = word_terms(source, min_count)
+        terms, names = (tag_terms if of == "tags" else word_terms)(source, min_count)
     has = ~np.all([missing(source.views[name]) for name in views], axis=0) & known
     rows = source.split["database"][has[source.split["database"]]]
     return rows, terms[rows], names

@@ -149,6 +149,16 @@ def test_labels_go_item_by_item_or_one_by_one(load: Any, unlabelled: bool, monke
     assert len(thin) == n and (thin <= before).all() and 0.4 < thin.sum() / before.sum() < 0.8
 
 
+def test_lost_views_are_written_with_their_protocol(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losing, out = load("missing_views"), tmp_path / "missing-views.json"
+    monkeypatch.setattr(losing, "load_dataset", lambda name: mh.datasets.planted("three_views", 80, 0))
+    monkeypatch.setattr(sys, "argv", ["missing_views.py", "--systems", "LSH", "--bits", "8", "--out", str(out)])
+    monkeypatch.setattr(losing, "LOST", 1)
+    losing.main()
+    monkeypatch.syspath_prepend(str(BENCHMARKS.parent / "tools"))
+    assert f"Protocol `{losing.WAY.hash}`" in import_module("curve_tables").CURVES["missing-views"](tmp_path)
+
+
 @pytest.mark.slow
 def test_benchmarks_of_quality_run_and_have_their_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = ("--bits", "8", "--seeds", "1", "--out")

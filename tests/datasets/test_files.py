@@ -115,10 +115,10 @@ def test_classes_with_gaps_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ids", [[7, 3, 900, -1, 0, 5], ["b", "a", "ü/1", "日", "e f", "longer than all"], None])
 def test_ids_titles_and_split_come_back(tmp_path: Path, ids: Any) -> None:
-    data = dataset(ids=ids, titles=TEXTS)
+    data = dataset(ids=ids, titles=TEXTS, tags=TEXTS[::-1])
     again = round_trip(data, tmp_path / "d")
     assert np.asarray(again.ids).tolist() == (list(range(6)) if ids is None else ids)
-    assert again.titles == TEXTS
+    assert again.titles == TEXTS and again.tags == TEXTS[::-1]
     assert {part: rows.tolist() for part, rows in again.split.items()} == {
         part: rows.tolist() for part, rows in data.split.items()
     }

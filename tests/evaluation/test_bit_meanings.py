@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import modalhash as mh
 from modalhash.codes import BinaryCodes
 from modalhash.datasets import Dataset
-from modalhash.evaluation.bit_meanings import bit_meanings, explain_match, label_terms, word_terms
+from modalhash.evaluation.bit_meanings import bit_meanings, explain_match, label_terms, tag_terms, word_terms
 
 NAMES = ("food", "animal", "red", "rare")
 
@@ -135,6 +135,11 @@ def test_terms_come_from_labels_and_from_words() -> None:
     assert label_terms(bare)[1] == ["label 0", "label 1"]
     with pytest.raises(ValueError, match="bare: has no raw texts"):
         word_terms(bare)
+    tagged = Dataset(name="t", views={"x": np.eye(4)}, tags=["red fox|a", "a|a", "", "red fox"])
+    tags, found = tag_terms(tagged, min_count=2)
+    assert found == ["a", "red fox"] and tags.toarray().tolist() == [[1, 1], [1, 0], [0, 0], [0, 1]]
+    with pytest.raises(ValueError, match="bare: has no tags"):
+        tag_terms(bare)
     with pytest.raises(ValueError, match="has no labels"):
         label_terms(Dataset(name="none", views={"x": np.eye(4)}))
 

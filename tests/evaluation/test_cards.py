@@ -12,6 +12,7 @@ import pytest
 
 import modalhash as mh
 from modalhash.evaluation.cards import Card, make_cards, read_cards, tables_of, write_card
+from modalhash.evaluation.compare import Comparison, compare
 from modalhash.evaluation.protocol import Protocol
 from modalhash.evaluation.results import read_results
 from modalhash.evaluation.run import run_table
@@ -162,3 +163,56 @@ def test_a_fitted_system_makes_cards_with_the_curve_of_lost_views(tmp_path: Path
     assert first.seeds == (4,) and first.missing_views == [] and first.n_bits == 8
     assert [point["lost"] for point in second.missing_views[0]] == [0, 1]
     assert second.missing_views[0][0]["mean"] == pytest.approx(second.mean("AP"))
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
+    folder = tmp_path_factory.mktemp("compared")
+    data = mh.datasets.planted("nuisance", 100, 0)
+    return folder, compare(data, (8,), ("A2LH", "rotation", "RaBitQ"), seeds=2, out=folder)
+
+
+def test_the_rows_of_a_comparison_are_cards(compared: tuple[Path, Comparison]) -> None:
+    folder, comparison = compared
+    cards = read_cards([folder])
+    assert len(cards) == len(comparison.rows) and len(tables_of(cards)) == 2
+    for row, card in zip(comparison.rows, cards, strict=True):
+        assert (card.system, card.n_bits, card.refused) == (row.title, row.bits or 0, row.refused)
+        assert card.protocol.direction == row.direction and card.data["checksum"] == comparison.facts["checksum"]
+        if row.refused:
+            assert not card.measures
+            continue
+        assert card.protocol.hash == row.protocol and card.bytes_per_item == row.total_bytes
+        assert card.facts["bytes_of_code"] == row.bytes and card.facts["contender"] == row.system
+        assert card.seeds == tuple(range(row.seeds)) and card.took("search") == pytest.approx(row.seconds["search"])
+        for name, mean in row.mean.items():
+            assert card.mean(name) == pytest.approx(mean, abs=2e-6) and len(card.values(name)) == row.seeds
+            assert card.sd(name) == pytest.approx(row.sd[name], abs=2e-6)
+    learned = found(cards, "A2LH")
+    cells = [
+        json.loads(path.read_text(encoding="utf8")) for path in sorted(folder.glob(f"*A2LH-8*{learned.protocol.hash}*"))
+    ]
+    assert learned.measures["AP"] == [pytest.approx(cell["codes"]["mean"]["AP"], abs=1e-6) for cell in cells]
+    assert learned.facts["n_queries"] == cells[0]["n_queries"] and learned.facts["floats"] == cells[0]["space"]
+
+
+def test_a_card_of_a_comparison_comes_back(compared: tuple[Path, Comparison], tmp_path: Path) -> None:
+    for i, card in enumerate(read_cards([compared[0]])):
+        write_card(tmp_path / f"{i}.json", card)
+        assert read_cards([tmp_path / f"{i}.json"])[0].as_dict() == card.as_dict()
+
+
+def test_what_of_a_comparison_is_no_card_is_refused(compared: tuple[Path, Comparison], tmp_path: Path) -> None:
+    cell = next(path for path in compared[0].glob("*A2LH*"))
+    with pytest.raises(ValueError, match=rf"{cell.name}: is one run of a comparison"):
+        read_cards([cell])
+    path = tmp_path / "comparison.json"
+    path.write_bytes((compared[0] / "comparison.json").read_bytes())
+    whole = path.read_text(encoding="utf8")
+    change(path, lambda content: content["facts"]["protocols"]["image → text, query"].update(hash="0" * 12))
+    with pytest.raises(ValueError, match="the hash 000000000000 is not that of its protocol"):
+        read_cards([tmp_path])
+    path.write_text(whole, encoding="utf8")
+    change(path, lambda content: content["rows"][0].pop("per_seed"))
+    with pytest.raises(ValueError, match="is no comparison whose rows are cards"):
+        read_cards([tmp_path])

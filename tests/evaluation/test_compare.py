@@ -12,8 +12,9 @@ import pytest
 
 import modalhash as mh
 from modalhash.datasets import Dataset, planted
-from modalhash.evaluation.compare import FILE, Comparison, Setting, compare
+from modalhash.evaluation.compare import Comparison, Setting, compare
 from modalhash.evaluation.contenders import FREE, learned_by_default
+from modalhash.evaluation.results import COMPARISON_FILE
 from modalhash.evaluation.verdict import contests, sentence
 
 QUICK = ("A2LH", "sign", "mean-sign", "rotation", "ITQ", "CCA-ITQ", "int8", "cut", "RaBitQ")
@@ -90,7 +91,7 @@ def test_a_comparison_is_the_same_again_and_goes_on_where_it_stopped(tmp_path: P
     assert not said and second.as_dict() == first.as_dict()
     fresh = compare(data, (8,), systems, seeds=2)
     assert fresh.verdict == first.verdict
-    written = json.loads((tmp_path / FILE).read_text(encoding="utf8"))
+    written = json.loads((tmp_path / COMPARISON_FILE).read_text(encoding="utf8"))
     assert written["verdict"] == first.verdict and len(written["rows"]) == len(first.rows)
     compare(data, (8,), ("sign",), seeds=1, out=tmp_path, say=said.append, setting=Setting(k=5))
     assert said  # another rank is another comparison

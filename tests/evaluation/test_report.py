@@ -141,6 +141,7 @@ def test_systems_that_differ_in_a_parameter_are_told_apart(cards: list[Card]) ->
     assert name_of(second, [first, second]) == "A2LH (alpha=3.0)"
     assert name_of(first, [first, second]) == f"A2LH (alpha={first.parameters['alpha']})"
     assert shown("ITQ:fac") == "ITQ (fac)" and shown("ITQ@128") == "ITQ, first of 128"
+    assert shown("LAGNH{k=1.0;graph='tags'}") == "LAGNH, k=1.0, graph='tags'"
 
 
 def made(card: Card, system: str, size: float, *values: float) -> Card:

@@ -17,7 +17,7 @@ from modalhash.evaluation import run
 from modalhash.evaluation.protocol import Protocol, evaluate
 from modalhash.evaluation.results import read_results
 from modalhash.evaluation.run import run_table
-from modalhash.evaluation.tables import TABLES, Source, Table, both_ways
+from modalhash.evaluation.tables import TABLES, Source, Table, both_ways, with_settings
 
 TABLE = Table(
     title="small",
@@ -133,6 +133,28 @@ def test_the_tables_of_the_benchmark() -> None:
     assert len(list(acqh.cells())) == 5 * 5 * 4 and {p.database_codes for p in acqh.protocols} == {"learned", "encoded"}
     assert len(list(cross.cells())) == 3 * 6 * 4 * 3 * 2
     assert cross.sources[2].options == {"fair": True, "n_train": 5000, "n_database": 20000}
+
+
+def test_a_system_may_have_settings_of_its_own(tmp_path: Path) -> None:
+    systems = with_settings("A2LH", "n_anchors=9;max_iter=2")
+    assert systems == ("A2LH", "A2LH{n_anchors=9;max_iter=2}")
+    table = dataclasses.replace(TABLE, sources=TABLE.sources[1:], systems=systems, bits=(8,), seeds=1)
+    run_table(table, tmp_path, load=Shelf())
+    found = {
+        (r["cell"]["system"], r["parameters"]["n_anchors"], r["parameters"]["max_iter"]) for r in read_results(tmp_path)
+    }
+    assert found == {("A2LH", None, make("A2LH").get_params()["max_iter"]), ("A2LH{n_anchors=9;max_iter=2}", 9, 2)}
+    cell = next(cell for cell in table.cells() if "{" in cell.system)
+    assert cell.parameters == {"n_anchors": 9, "max_iter": 2} and "{" not in cell.name
+    text = dataclasses.replace(cell, system="RDCMH{similarity='clipped';hidden=(8, 4)}")
+    assert text.parameters == {"similarity": "clipped", "hidden": (8, 4)}
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name.startswith("settings")])
+def test_the_settings_of_tables_are_parameters_of_their_systems(name: str) -> None:
+    for cell in TABLES[name].cells():
+        made = make(cell.system.partition("{")[0].partition(":")[0], **cell.parameters)
+        assert cell.protocol.queries == "validation" and cell.parameters.items() <= made.get_params().items()
 
 
 def test_parts_share_a_folder_and_no_fit(tmp_path: Path) -> None:

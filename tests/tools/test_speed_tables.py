@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import modalhash as mh
+from modalhash.evaluation.protocol import Protocol
 
 TOOL = Path(__file__).parents[2] / "tools/make_tables.py"
 NAMES = ("search", "lookup", "evaluation", "scale", "missing-views")
@@ -77,7 +78,9 @@ EVALUATION = {
     },
 }
 CURVE = [{"lost": 0, "mean": 0.9914, "sd": 0.0}, {"lost": 1, "mean": 0.75, "sd": 0.0123}]
+WAY = Protocol().as_dict() | {"hash": Protocol().hash}
 MISSING = {"data": "digits", "checksum": "ab" * 32, "draws": 5, "systems": {"A2LH": {"bits": 64, "curve": CURVE}}}
+MISSING["protocol"] = WAY
 
 
 def scaled(n: int, threads: int = 1, flips: float = 0.12) -> dict[str, Any]:
@@ -168,7 +171,15 @@ def test_the_tables_of_lookup_evaluation_and_missing_views(root: Path) -> None:
     assert "`evaluation-16` 0.4 (7 rounds)" in text and "one thread" in text and "top" not in text
     text = made(root, "missing-views")
     assert "| system | bits | 0 lost | 1 lost |" in text and "| A2LH | 64 | 0.991 ± 0.000 | 0.750 ± 0.012 |" in text
-    assert "5 draws" in text and "Data digits, abababababab." in text
+    assert "5 draws" in text and f"Protocol `{Protocol().hash}`. Data digits, abababababab." in text
+
+
+def test_lost_views_under_another_protocol_than_they_say_are_refused(root: Path) -> None:
+    put(root, "missing-views", {**MISSING, "protocol": {**WAY, "ties": "position"}})
+    found = run(root, "--check")
+    assert found.returncode == 2 and "missing-views: the hash" in found.stderr
+    put(root, "missing-views", {name: value for name, value in MISSING.items() if name != "protocol"})
+    assert "missing-views: a result file lacks 'protocol'" in run(root).stderr
 
 
 def test_systems_stand_beside_themselves_on_one_view(root: Path) -> None:
@@ -183,7 +194,7 @@ def test_the_table_of_noisy_tags(root: Path) -> None:
     page = root / "docs/speed.md"
     page.write_text(page.read_text(encoding="utf8") + "<!-- table: noisy-tags -->\n<!-- end of table -->\n")
     rows = [{"system": "DSTDH", "share": share, "mean": 0.3 - share / 10, "sd": 0.01} for share in (0.0, 0.5)]
-    facts = {"data": "tagged", "checksum": "cd" * 32, "bits": 32, "seeds": 3, "protocol": {"hash": "abc"}, "rows": rows}
+    facts = {"data": "tagged", "checksum": "cd" * 32, "bits": 32, "seeds": 3, "protocol": WAY, "rows": rows}
     put(root, "noisy-tags", facts)
     text = made(root, "noisy-tags")
     assert "| system | 0% moved | 50% moved |" in text and "| DSTDH | 0.3000 ± 0.0100 | 0.2500 ± 0.0100 |" in text

@@ -36,6 +36,7 @@ def load_clipart(
     fair: the words that labels are called by and made from are taken out of text and tags, in singular and plural and
     as beginning or end of a longer word, for the labels come partly from the tags.  136 of 3,509 items then
     have no word left: their text is missing.  fair=False keeps every word.
+    `Dataset.tags` holds the user tags, whether their view is asked for or not.
     labels (3509, 44) uint8; 391 items have none (a zero row).  ids are the paths of the files.  The split is fixed:
     500 queries and 300 validation items (in the database, not in train), all of them with a label.
     Public domain, LICENSES/openclipart.txt.
@@ -46,9 +47,9 @@ def load_clipart(
     told = label_words(pack["label_names"].tolist()) if fair else frozenset[str]()
     shown = pictures(pack["webp"], pack["offset"])
     raw: dict[str, Any] = {"image": shown, "text": texts(pack, told)}
-    tags = {}
+    lists, tags = tag_lists(pack["tags"].tolist(), told), {}
     if "tags" in chosen:
-        tags["tags"] = tag_matrix(pack["tags"].tolist(), split["train"], min_uses, told)[0]
+        tags["tags"] = tag_matrix(lists, split["train"], min_uses)[0]
     return from_raw(
         "clipart",
         {name: raw[name] for name in chosen if name in raw},
@@ -59,6 +60,7 @@ def load_clipart(
         label_names=pack["label_names"].tolist(),
         ids=pack["path"],
         titles=pack["title"].tolist(),
+        tags=["|".join(row) for row in lists],
         pictures=shown,
     )
 
@@ -77,29 +79,32 @@ def texts(pack: dict[str, Array], told: frozenset[str]) -> list[str]:
     return without(joined, told, compounds=True) if told else joined
 
 
-def tag_matrix(
-    tags: Sequence[str], train: Positions, min_uses: int, told: frozenset[str] = frozenset()
-) -> tuple[Matrix, list[str]]:
-    """User tags, separated by |, as a (n, tags) float32 CSR matrix of 0 and 1, and the tags in order of the columns.
+def tag_lists(tags: Sequence[str], told: frozenset[str] = frozenset()) -> list[list[str]]:
+    """User tags, separated by |, as a sorted list an item, without those of which a word is in `told`."""
+    lists = [set(filter(None, text.split("|"))) for text in tags]
+    telling = {tag for tag in set().union(*lists) if _tag_tells(tag, told)}
+    return [sorted(row - telling) for row in lists]
 
-    A tag is kept if at least `min_uses` of the rows `train` carry it and none of its words is in `told`.
-    Raises ValueError if no tag is kept.
+
+def tag_matrix(lists: Sequence[Sequence[str]], train: Positions, min_uses: int) -> tuple[Matrix, list[str]]:
+    """Tags of items as a (n, tags) float32 CSR matrix of 0 and 1, and the tags in order of the columns.
+
+    A tag is kept if at least `min_uses` of the rows `train` carry it.  Raises ValueError if no tag is kept.
     """
     from scipy.sparse import csr_matrix
 
-    lists = [sorted(set(filter(None, text.split("|")))) for text in tags]
     uses: dict[str, int] = {}
     for i in train.tolist():
         for tag in lists[i]:
             uses[tag] = uses.get(tag, 0) + 1
-    names = sorted(tag for tag, count in uses.items() if count >= min_uses and not _tag_tells(tag, told))
+    names = sorted(tag for tag, count in uses.items() if count >= min_uses)
     if not names:
         raise ValueError(f"tags: no tag is used {min_uses} times (min_uses) in the {len(train)} training items")
     columns = {tag: j for j, tag in enumerate(names)}
     kept = [[columns[tag] for tag in row if tag in columns] for row in lists]
     indices = np.array([j for row in kept for j in row], dtype=np.int32)
     edges = np.cumsum([0, *(len(row) for row in kept)])
-    return csr_matrix((np.ones(len(indices), dtype=np.float32), indices, edges), shape=(len(tags), len(names))), names
+    return csr_matrix((np.ones(len(indices), dtype=np.float32), indices, edges), shape=(len(lists), len(names))), names
 
 
 def _tag_tells(tag: str, told: frozenset[str]) -> bool:

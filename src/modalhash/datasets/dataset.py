@@ -22,7 +22,8 @@ class Dataset:
     """Items with views, labels and a split.
 
     views: name -> (n, d); labels: as in `Hasher.fit`, or None; ids: (n,) unique integers or texts; titles: n texts
-    and pictures: n encoded pictures (bytes, empty for none), to show; raw: view -> n texts or n encoded pictures;
+    and pictures: n encoded pictures (bytes, empty for none), to show; tags: n texts, the tags of an item apart by |, by
+    which bits can be named; raw: view -> n texts or n encoded pictures;
     features: view -> the extractor that made its matrix, fitted on training rows; split: part -> positions.
     `train` may overlap `database`, never `query`.  Without a split every item trains and is found.
     """
@@ -33,6 +34,7 @@ class Dataset:
     label_names: Sequence[str] | None = None
     ids: Array | None = None
     titles: Sequence[str] | None = None
+    tags: Sequence[str] | None = None
     pictures: Sequence[bytes] | None = None
     raw: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     features: Mapping[str, Any] = field(default_factory=dict)
@@ -44,7 +46,7 @@ class Dataset:
             check_labels(self.labels, len(self))
             self.labels = self.labels.tocsr() if is_sparse(self.labels) else np.asarray(self.labels)
         self.ids = check_ids(np.arange(len(self)) if self.ids is None else self.ids, len(self))
-        for name, column in {"titles": self.titles, "pictures": self.pictures, **self.raw}.items():
+        for name, column in {"titles": self.titles, "tags": self.tags, "pictures": self.pictures, **self.raw}.items():
             if column is not None and len(column) != len(self):
                 raise ValueError(f"{self.name}: {name} holds {len(column)} values, expected {len(self)}")
         self.split = self._check_split()

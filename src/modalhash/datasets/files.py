@@ -1,9 +1,9 @@
 """Data sets as files: one `.npz`, or a folder of the same arrays as `.npy` (memory-mapped), never pickled.
 
 Arrays: `view.NAME` (n, d), or sparse as `view.NAME.data|indices|indptr|shape`; optional `labels` (also sparse),
-`labelled` (n,) bool, `label_names`, `ids`, `titles`, `split.PART`, and `raw.NAME`: n texts, or encoded pictures as
-`raw.NAME.bytes` (all of them in a row) with `raw.NAME.offsets` (n + 1,).  `pictures.bytes` and `pictures.offsets` hold
-pictures that are only shown, where no view is made of them.
+`labelled` (n,) bool, `label_names`, `ids`, `titles`, `tags`, `split.PART`, and `raw.NAME`: n texts, or encoded pictures
+as `raw.NAME.bytes` (all of them in a row) with `raw.NAME.offsets` (n + 1,).  `pictures.bytes` and `pictures.offsets`
+hold pictures that are only shown, where no view is made of them.
 A folder may hold `features/NAME/`, the fitted extractor of a view.  A raw view without a matrix gets one at loading.
 """
 
@@ -23,7 +23,7 @@ from modalhash.views import Array, Matrix, is_sparse, missing, one_hot
 
 MARKER = "dataset.json"
 _KEY = re.compile(
-    r"(view|raw)\.[^/]+|labels(\.(data|indices|indptr|shape))?|labelled|label_names|ids|titles"
+    r"(view|raw)\.[^/]+|labels(\.(data|indices|indptr|shape))?|labelled|label_names|ids|titles|tags"
     r"|split\.[a-z]+|pictures\.(bytes|offsets)"
 )
 _SPARSE = (".data", ".indices", ".indptr", ".shape")
@@ -84,7 +84,7 @@ def _assemble(source: Path, arrays: Mapping[str, Array]) -> Dataset:
     if labels is not None and "labelled" in arrays:
         labels = _with_gaps(labels, arrays["labelled"])
     shown = raw_columns({f"raw.{key}": array for key, array in arrays.items() if key.startswith("pictures.")})
-    columns = {key: texts_of(key, arrays[key]) for key in ("titles", "label_names") if key in arrays}
+    columns = {key: texts_of(key, arrays[key]) for key in ("titles", "tags", "label_names") if key in arrays}
     common: dict[str, Any] = {
         "name": source.resolve().name if source.is_dir() else source.stem,
         "labels": labels,
@@ -274,7 +274,11 @@ def _text_array(key: str, column: Sequence[str]) -> Array:
 
 
 def _text_columns(data: Dataset) -> dict[str, Sequence[str]]:
-    columns: dict[str, Sequence[str] | None] = {"titles": data.titles, "label_names": data.label_names}
+    columns: dict[str, Sequence[str] | None] = {
+        "titles": data.titles,
+        "tags": data.tags,
+        "label_names": data.label_names,
+    }
     columns |= {f"raw.{name}": column for name, column in data.raw.items() if not is_pictures(column)}
     return {key: column for key, column in columns.items() if column is not None}
 

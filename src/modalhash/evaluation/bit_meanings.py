@@ -204,15 +204,29 @@ def word_terms(data: Dataset, min_count: int = MIN_COUNT) -> tuple[Matrix, list[
 
     A word is kept if at least `min_count` items have it.  ValueError for data without raw texts.
     """
-    from scipy.sparse import csr_matrix
-
     from modalhash.words import words
 
     texts = next((column for column in data.raw.values() if len(column) and isinstance(column[0], str)), None)
     if texts is None:
         raise ValueError(f"{data.name}: has no raw texts to take words from")
-    lists = [sorted(set(words(text))) for text in texts]
-    found, places = np.unique([word for words_ in lists for word in words_], return_inverse=True)
+    return listed_terms([sorted(set(words(text))) for text in texts], min_count)
+
+
+def tag_terms(data: Dataset, min_count: int = MIN_COUNT) -> tuple[Matrix, list[str]]:
+    """The tags of the data's items (`Dataset.tags`) as `word_terms` gives words, spaces in them kept.
+
+    A tag is kept if at least `min_count` items have it.  ValueError for data without such tags.
+    """
+    if data.tags is None:
+        raise ValueError(f"{data.name}: has no tags")
+    return listed_terms([sorted(set(filter(None, text.split("|")))) for text in data.tags], min_count)
+
+
+def listed_terms(lists: Sequence[Sequence[str]], min_count: int) -> tuple[Matrix, list[str]]:
+    """Terms that at least `min_count` items list, as a sparse 0/1 matrix (n, terms), and the terms, in order."""
+    from scipy.sparse import csr_matrix
+
+    found, places = np.unique([term for terms in lists for term in terms], return_inverse=True)
     edges = np.cumsum([0, *map(len, lists)])
     matrix: Any = csr_matrix((np.ones(len(places), dtype=np.float32), places, edges), shape=(len(lists), len(found)))
     kept = np.flatnonzero(np.bincount(places, minlength=len(found)) >= min_count)

@@ -1,6 +1,7 @@
 """Result cards: a system on a data set under a protocol, over its seeds, with all that is needed to read the figures.
 
 A result file of one seed (`results.record`) is a card of one seed; cards of several seeds are put together from them.
+The rows of a comparison (`modalhash compare`) are cards over seeds.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from modalhash.datasets.dataset import Dataset
 from modalhash.evaluation.missing_views import missing_views
 from modalhash.evaluation.protocol import Protocol
-from modalhash.evaluation.results import TABLE_FILE, data_facts, measured, write_result
+from modalhash.evaluation.results import COMPARISON_FILE, TABLE_FILE, data_facts, measured, write_result
 from modalhash.folders import FORMAT, read_json
 from modalhash.hasher import Hasher
 from modalhash.views import F64
@@ -139,11 +140,14 @@ def checked_protocol(content: Content) -> Protocol:
 def read_cards(paths: Sequence[Path | str]) -> list[Card]:
     """Cards of files and folders (all their .json files but table.json), result files of one seed put together.
 
+    Of the folder of a comparison only comparison.json is read.
     ValueError names a file that is no card, or two files that tell different figures for one seed of one card.
     """
     files: list[Path] = []
     for path in map(Path, paths):
         found = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if path / COMPARISON_FILE in found:
+            found = [path / COMPARISON_FILE]
         files += [file for file in found if file.name != TABLE_FILE]
     if not files:
         raise ValueError(f"no result cards in {', '.join(map(str, paths))}")
@@ -151,16 +155,55 @@ def read_cards(paths: Sequence[Path | str]) -> list[Card]:
     for file in files:
         content = read_json(file)
         try:
-            singles.append((file, card_of(content)))
+            singles += [(file, card) for card in cards_of(content)]
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
     return together(singles)
+
+
+def cards_of(content: Content) -> list[Card]:
+    """The cards of a file's content: a comparison has one a row, any other file is one."""
+    if "contests" not in content:
+        return [card_of(content)]
+    try:
+        return [card_of_row(row, content["facts"]) for row in content["rows"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"is no comparison whose rows are cards ({error!r})") from error
+
+
+def card_of_row(row: Content, facts: Content) -> Card:
+    """The card of a row; bytes an item are all that is kept, with the floats of rescoring; seconds are means."""
+    way = row["direction"]
+    protocol = facts["protocols"][f"{way}, query"]
+    left_out = facts["left_out"].get(way, [0, 0])
+    counts = {"n_queries": facts["split"]["query"] - left_out[0]}
+    counts |= dict(zip(("queries_left_out", "items_left_out"), left_out, strict=True))
+    data = {name: facts[name] for name in ("checksum", "items", "split")}
+    seeds = range(row["seeds"] or 1)
+    return Card(
+        system=f"{row['system']} + rescoring" if row["rescored"] else row["system"],
+        title=facts["data"],
+        n_bits=row["bits"] or 0,
+        data={"name": facts["data"], **data, "findings": [leak["message"] for leak in facts["leaks"]]},
+        protocol=checked_protocol(protocol["fields"] | {"hash": protocol["hash"]}),
+        parameters={"shortlist": facts["shortlist"]} if row["rescored"] else {},
+        bytes_per_item=row["total_bytes"],
+        seeds=tuple(seeds),
+        measures={name: list(values) for name, values in row["per_seed"].items()},
+        facts=counts | {"contender": row["system"], "bytes_of_code": row["bytes"], "floats": facts["spaces"][way]},
+        seconds=[row["seconds"] for _ in seeds],
+        versions=[facts["versions"] for _ in seeds],
+        machines=[facts["machine"] for _ in seeds],
+        refused=row["refused"],
+    )
 
 
 def card_of(content: Content) -> Card:
     """The card of a file's content: a card, or a result file of one seed."""
     if "measures" in content:
         return Card.from_dict(content)
+    if "codes" in content:
+        raise ValueError("is one run of a comparison: its cards are the rows of comparison.json, written at the end")
     try:
         cell, parameters = content.get("cell", {}), dict(content.get("parameters", {}))
         parameters.pop("random_state", None)

@@ -21,12 +21,13 @@ from modalhash.evaluation.contenders import (
     Direction,
     Plan,
     check_systems,
+    cut_words,
     default_directions,
     learned_by_default,
     protocols_of,
 )
 from modalhash.evaluation.leaks import leaks
-from modalhash.evaluation.results import versions, write_result
+from modalhash.evaluation.results import COMPARISON_FILE, machine, versions, write_result
 from modalhash.evaluation.run import run_table
 from modalhash.evaluation.tables import Source
 from modalhash.evaluation.verdict import MARGIN, Contest, contests, sentence
@@ -34,7 +35,6 @@ from modalhash.folders import FORMAT, read_json
 from modalhash.hasher import check_integer, check_real
 from modalhash.views import missing
 
-FILE = "comparison.json"
 MOST = 1000  # queries; more are drawn from
 VALIDATE = 500  # validation queries
 HELD = 0.1  # of the training items that validate where the data names none
@@ -113,7 +113,8 @@ def compare(
     data: a Dataset, a name or a path; bits: lengths of the codes; systems: learned systems (default: quick ones that
     fit the data) and training-free ones (default: all), by name; seeds: how many for whatever hangs on chance;
     budget: seconds after which what is left is cut, and told (None: never); out: a folder that keeps every cell, so
-    that a comparison which was stopped goes on; say: where progress goes; setting: how it is measured.
+    that a comparison which was stopped goes on, and the comparison, whose rows are result cards; say: where progress
+    goes; setting: how it is measured.
     The systems that the verdict names are chosen on validation queries, never on the queries it quotes.
     Raises ValueError for unknown systems, lengths, directions or measures, and for data without queries.
     """
@@ -129,7 +130,7 @@ def compare(
         cells = [read_json(runner.path(cell)) for cell in plan.cells() if runner.path(cell).exists()]
         compared = judged(rows_of(cells), measure, bits, how, facts_of(found, plan, table, cells, notes))
         if out is not None:
-            write_result(folder / FILE, compared.as_dict())
+            write_result(folder / COMPARISON_FILE, compared.as_dict())
     return compared
 
 
@@ -204,6 +205,7 @@ def facts_of(
     """What a reader needs to read the rows right."""
     spaces = {protocol.direction: "" for protocol in plan.protocols}
     left_out: dict[str, list[int]] = {}
+    cut = list(table["cut"]["cells"])
     for cell in cells:
         direction = next(p.direction for p in plan.protocols if p.hash == cell["protocol"]["hash"])
         if "space" in cell:
@@ -219,11 +221,15 @@ def facts_of(
         "leaks": [asdict(finding) for finding in leaks(data) if finding.severity == "leak"],
         "spaces": spaces,
         "left_out": left_out,
-        "protocols": {f"{p.direction}, {p.queries}": {"hash": p.hash, "words": p.words} for p in plan.protocols},
+        "protocols": {
+            f"{p.direction}, {p.queries}": {"hash": p.hash, "words": p.words, "fields": p.as_dict()}
+            for p in plan.protocols
+        },
         "bits": list(plan.bits),
         "seeds": plan.seeds,
         "systems": list(plan.systems),
         "notes": notes,
-        "cut": {"order": plan.cut_order, "cells": list(table["cut"]["cells"])},
+        "cut": {"order": plan.cut_order, "cells": cut, "words": cut_words(plan, cut)},
         "versions": versions(),
+        "machine": machine(),
     }

@@ -13,6 +13,7 @@ from modalhash.evaluation.protocol import Protocol
 from modalhash.views import F64
 
 RESCORED = "rescored"
+DIGITS = 6  # of values in files
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,9 +21,10 @@ class Row:
     """One contender at one length in one direction, by its codes alone or rescored by kept floats.
 
     bits: the budget, None for a length of its own; bytes: of a code; total_bytes: with the floats that rescoring
-    keeps; seeds: how many were run; mean, sd: over seeds, of the queries; validation: means over seeds, of validation
-    queries; seconds: CPU time to fit, to encode all items, to search a thousand queries; refused: why there are no
-    figures (the row is then a dash); queries: values of every query, mean over seeds.
+    keeps; seeds: how many were run; mean, sd: over seeds, of the queries; per_seed: measure -> a value a seed;
+    validation: means over seeds, of validation queries; seconds: CPU time to fit, to encode all items, to search a
+    thousand queries; refused: why there are no figures (the row is then a dash); queries: values of every query, mean
+    over seeds.
     """
 
     direction: str
@@ -35,6 +37,7 @@ class Row:
     seeds: int = 0
     mean: Mapping[str, float] = field(default_factory=dict)
     sd: Mapping[str, float] = field(default_factory=dict)
+    per_seed: Mapping[str, list[float]] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     refused: str = ""
@@ -51,12 +54,13 @@ class Row:
         names = (*("direction", "system", "family", "bits", "rescored", "bytes", "total_bytes", "seeds"),)
         plain = {name: getattr(self, name) for name in names}
         told = {name: rounded(getattr(self, name)) for name in ("mean", "sd", "validation", "seconds")}
-        return plain | told | {"refused": self.refused, "protocol": self.protocol}
+        every = {name: [round(value, DIGITS) for value in values] for name, values in self.per_seed.items()}
+        return plain | told | {"per_seed": every, "refused": self.refused, "protocol": self.protocol}
 
 
 def rounded(values: Mapping[str, float]) -> dict[str, float]:
-    """Values to six decimals."""
-    return {name: round(value, 6) for name, value in values.items()}
+    """Values with the decimals of a file."""
+    return {name: round(value, DIGITS) for name, value in values.items()}
 
 
 def rows_of(cells: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -108,6 +112,7 @@ def row_of(
         seeds=len(cells),
         mean={name: float(values.mean()) for name, values in means.items()},
         sd={name: float(values.std(ddof=1)) if len(values) > 1 else 0.0 for name, values in means.items()},
+        per_seed={name: values.tolist() for name, values in means.items()},
         validation=ahead,
         seconds=seconds,
         protocol=first["protocol"]["hash"],

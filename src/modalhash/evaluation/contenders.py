@@ -125,6 +125,17 @@ class Plan(Table):
                         yield Cell(system=system, source=source, n_bits=n_bits, seed=seed, protocol=protocol)
 
 
+def cut_words(plan: Plan, names: Sequence[str]) -> list[str]:
+    """Cells by their names in words, a line a seed: which contenders at which lengths."""
+    lines: dict[int, dict[str, dict[str, None]]] = {}
+    wanted = set(names)
+    for cell in (cell for cell in plan.cells() if cell.name in wanted):
+        length = "own length" if cell.n_bits == OWN else f"{cell.n_bits} bits"
+        lines.setdefault(cell.seed, {}).setdefault(cell.system, {})[length] = None
+    told = {seed: [f"{system} at {', '.join(at)}" for system, at in found.items()] for seed, found in lines.items()}
+    return [f"seed {seed}: {'; '.join(found)}" for seed, found in told.items()]
+
+
 def lengths_of(system: str, bits: Sequence[int]) -> list[int]:
     """Lengths at which a contender runs, OWN among them where it has one."""
     if system not in FREE:

@@ -20,7 +20,9 @@ COSTS: dict[str, tuple[str, str, Callable[[Card], float | None]]] = {  # key -> 
     "bytes": ("Quality for bytes", "bytes an item", lambda card: card.bytes_per_item),
     "fit": ("Quality for time to learn", "seconds to learn", lambda card: card.took("fit_cpu", "fit")),
     "encode": ("Quality for time to encode", "seconds for queries and items", lambda card: card.took("encode")),
+    "search": ("Quality for time to search", "seconds for a thousand queries", lambda card: card.took("search")),
 }
+LEAST = 1e-3  # what costs less stands here, for logarithms have no 0
 MOST = 33  # points of a line
 
 
@@ -49,7 +51,7 @@ def trade_figures(members: Sequence[Card], styles: dict[str, int], measure: str,
     """Quality against bytes an item, seconds to learn, and seconds to encode, where cards differ in them."""
     figures = []
     for key, (title, label, cost) in COSTS.items():
-        points = [(x, card) for card in measured(members, measure) if (x := cost(card))]
+        points = [(max(x, LEAST), card) for card in measured(members, measure) if (x := cost(card)) is not None]
         if len({x for x, _ in points}) < 2:
             continue
         lines: dict[str, list[tuple[float, float]]] = {}

@@ -70,7 +70,31 @@ HEALTH = [
 ]
 
 
+COMPARED = [
+    (
+        "float32",
+        "the vectors themselves, compared by cosine; int8 keeps a byte a dimension, cut the first dimensions only",
+    ),
+    (
+        "sign, mean-sign, rotation, RaBitQ",
+        "one bit a dimension: whether it is above 0, or above the training mean, as it is or after a random rotation; "
+        "RaBitQ adds two floats that correct the estimate",
+    ),
+    (
+        "ITQ, CCA-ITQ, PQ, OPQ",
+        "codes fitted to the vectors without labels: signs of rotated components, or a byte a part of the dimensions",
+    ),
+    (
+        "rescoring",
+        "the first items by code are ordered again by their kept float vectors, whose bytes then count as well",
+    ),
+    ("neighbours@N", "the share of the N nearest items by the float vectors that are among the first N found"),
+    ("own length", "as long as the vectors make it, whatever number of bits was asked for"),
+]
+
+
 def glossary(cards: Sequence[Card], measure: str) -> Terms:
     """What the words of a report on these cards mean."""
     items = [MEASURES.get(measure, (measure, "the mean over queries of this measure")), *GENERAL]
+    items += COMPARED * any("contender" in card.facts for card in cards)
     return Terms([*items, *HEALTH] if any(card.health for card in cards) else items)

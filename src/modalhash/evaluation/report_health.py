@@ -137,6 +137,6 @@ def ablation_section(tables: Tables, measure: str) -> list[Section]:
 
 
 def base_of(system: str, found: set[str]) -> str:
-    """The system that a variant such as A2LH-K or ITQ:image is of, among those that are there; empty for none."""
-    bases = [name for name in found if system != name and system.startswith((f"{name}-", f"{name}:"))]
+    """The system that A2LH-K, ITQ:image or LAGNH{k=1.0} is a variant of, among those that are there; empty for none."""
+    bases = [name for name in found if system != name and system.startswith((f"{name}-", f"{name}:", f"{name}{{"))]
     return max(bases, key=len, default="")

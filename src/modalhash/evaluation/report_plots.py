@@ -19,9 +19,15 @@ SIZE = (2.9, 2.3)  # inches; small, so that words stay readable at the width of 
 INK, FAINT = "#010203", "#040506"  # stand for the colour of the text, and for that of lines behind it
 MIDDLE = ("#3b82c4", "#d9663a", "#2f9e7a", "#b7679f", "#a88a1f", "#4aa3c7", "#8a6fd1", "#808080")  # on white and black
 FEW = 6  # values of x that are all written at their axis
+NARROW = 30  # an axis of logarithms that reaches less far has ticks at 2 and 5, too
 MARKS = "os^DvPX*"
 LINES = ("-", "--", ":")
 REFERENCE = re.compile(r'(?:url\(#|href="#)([\w.-]+)')
+
+
+def mark(style: int) -> int:
+    """Which mark stands for a style; colours come round after eight styles, pairs of colour and mark after 64."""
+    return (style + style // len(MARKS)) % len(MARKS)
 
 
 def colour(style: int) -> str:
@@ -84,8 +90,8 @@ def plain_ticks(axes: Any, values: Sequence[float]) -> None:
     """Numbers as they are instead of powers of ten: the values themselves where there are few, else 1, 10, 100 …"""
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    few = len(values) <= FEW
-    axes.xaxis.set_major_locator(FixedLocator(values) if few else LogLocator())
+    few, narrow = len(values) <= FEW, values[-1] < NARROW * values[0]
+    axes.xaxis.set_major_locator(FixedLocator(values) if few else LogLocator(subs=(1, 2, 5) if narrow else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if few:
@@ -96,17 +102,17 @@ def draw_lines(axes: Any, figure: Figure, ink: str) -> None:
     """Lines with marks, bars of the spread where it is known."""
     for series in figure.series:
         look = {"color": colour(series.style), "linestyle": LINES[series.style // len(MIDDLE) % len(LINES)]}
-        mark = {"marker": MARKS[series.style % len(MARKS)], "markersize": 3.2, "linewidth": 1.3}
+        marks = {"marker": MARKS[mark(series.style)], "markersize": 3.2, "linewidth": 1.3}
         errors = {"yerr": series.spread, "elinewidth": 0.8, "capsize": 2} if len(series.spread) else {}
-        axes.errorbar(series.x, series.y, label=series.label, **look, **mark, **errors)
+        axes.errorbar(series.x, series.y, label=series.label, **look, **marks, **errors)
 
 
 def draw_points(axes: Any, figure: Figure, ink: str) -> None:
     """Points, and the line that no point is beyond."""
     axes.step(*figure.frontier, where="post", color=ink, linewidth=0.8, linestyle=":")
     for series in figure.series:
-        mark = MARKS[series.style % len(MARKS)]
-        axes.scatter(series.x, series.y, s=22, color=colour(series.style), marker=mark, label=series.label, linewidth=0)
+        look = {"color": colour(series.style), "marker": MARKS[mark(series.style)], "label": series.label}
+        axes.scatter(series.x, series.y, s=22, linewidth=0, **look)
 
 
 def draw_steps(axes: Any, figure: Figure, ink: str) -> None:
@@ -184,7 +190,7 @@ def key_svg(style: int) -> str:
         '<path d="M12 .8l1.200 2.900 3.100.2-2.400 2 .8 3-2.700-1.700-2.700 1.700.8-3-2.400-2 3.100-.2z"/>',
     )
     line = f'<path d="M1 5h22" style="stroke: {paint}"{dash}/>'
-    return line + f'<g style="fill: {paint}">{shapes[style % len(MARKS)]}</g>'
+    return line + f'<g style="fill: {paint}">{shapes[mark(style)]}</g>'
 
 
 def write_figures(folder: Path, figures: list[Figure]) -> None:

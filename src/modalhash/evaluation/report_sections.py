@@ -20,12 +20,15 @@ from modalhash.evaluation.report_glossary import INTRODUCTION, glossary
 from modalhash.evaluation.report_health import ablation_section, health_section, missing_views_section
 from modalhash.evaluation.report_words import (
     amount,
+    contender,
     frontier,
+    length_text,
     mean_name,
     measured,
     name_of,
     plural,
     provenance,
+    seconds_text,
     spread_text,
     styles_of,
     usual_length,
@@ -95,7 +98,7 @@ def lead(first: Card, members: Sequence[Card], measure: str) -> str:
     others = [
         card
         for card in measured(members, measure)
-        if card.system != first.system and (card.bytes_per_item or 0) <= size
+        if contender(card) != contender(first) and (card.bytes_per_item or 0) <= size
     ]
     if not others:
         return "No other system stands beside it."
@@ -111,7 +114,8 @@ def table_blocks(members: Sequence[Card], styles: dict[str, int], measure: str, 
     """Everything on one table: the figures, curves at the usual length, quality for bytes and seconds."""
     blocks: list[Block] = [quality_grid(members, measure)]
     lengths = sorted({card.n_bits for card in members if card.curves and any(card.curves)})
-    if not lengths:
+    compared = any("contender" in card.facts for card in members)
+    if not lengths and not compared:
         blocks.append(Paragraph("These cards hold no curves: they were written before cards did."))
     usual = usual_length(members)
     others: list[Block] = []
@@ -125,9 +129,30 @@ def table_blocks(members: Sequence[Card], styles: dict[str, int], measure: str, 
         blocks.append(Folded("Curves of the other lengths", others))
     figures = trade_figures(members, styles, measure, name)
     if figures:
-        told = "Quality for bytes and for time; the dotted line joins what nothing else beats at that size or time."
+        told = "Quality for bytes and for time (a thousandth of a second at least); the dotted line joins what nothing "
+        told += "else beats at that size or time."
         blocks += [Paragraph(told), Figures(figures)]
+    if compared:
+        blocks.append(Folded("All measures, with bytes, memory and time", [memory_grid(members)]))
     return blocks
+
+
+def memory_grid(members: Sequence[Card]) -> Grid:
+    """A row a card of a comparison: bytes of the code, all bytes that are kept, every measure, times."""
+    names = list(dict.fromkeys(name for card in members for name in card.measures))
+    rows = [
+        [
+            name_of(card, members),
+            length_text(card.n_bits),
+            *(f"{size:g}" for size in (card.facts["bytes_of_code"], card.bytes_per_item)),
+            *(spread_text(card, name) for name in names),
+            *(seconds_text(card.took(name)) for name in ("fit", "search")),
+        ]
+        for card in members
+        if card.measures
+    ]
+    head = ["system", "length", "bytes of the code", "with floats", *map(mean_name, names)]
+    return Grid([*head, "seconds to learn", "seconds for 1,000 queries"], rows, seeds_text(members), left=2)
 
 
 def quality_grid(members: Sequence[Card], measure: str) -> Grid:
@@ -149,7 +174,7 @@ def quality_grid(members: Sequence[Card], measure: str) -> Grid:
         longest = max(own, key=lambda card: card.n_bits)
         cells.append(seconds_text(longest.took("fit_cpu", "fit")))
         rows.append(cells)
-    head = ["system", *(f"{n} bits" for n in lengths), "bytes an item", "seconds to learn"]
+    head = ["system", *map(length_text, lengths), "bytes an item", "seconds to learn"]
     caption = f"{mean_name(measure)}, {seeds_text(members)}"
     return Grid(head, rows, caption, notes_of(members))
 
@@ -159,19 +184,6 @@ def quality_cell(card: Card | None, measure: str, value: float | None, best: flo
     if card is None:
         return Cell("")
     return Cell("—") if value is None else Cell(spread_text(card, measure), value == best)
-
-
-def seconds_text(seconds: float | None) -> str:
-    """Seconds with as many digits as say something."""
-    return (
-        "—"
-        if seconds is None
-        else f"{seconds:.0f}"
-        if seconds >= 100
-        else f"{seconds:.2g}"
-        if seconds < 10
-        else f"{seconds:.1f}"
-    )
 
 
 def seeds_text(members: Sequence[Card]) -> str:
@@ -190,12 +202,16 @@ def notes_of(members: Sequence[Card]) -> list[str]:
     notes = [f"Protocol {protocol.hash}: {protocol.words}."]
     if "n_queries" in facts:
         told = f"{facts['n_queries']:,} queries" + (f" ({left:,} more lack the view)" if left else "")
-        notes.append(f"{told}, {facts.get('n_without_relevant', 0):,} of them without anything relevant.")
+        if "n_without_relevant" in facts:
+            told += f", {facts['n_without_relevant']:,} of them without anything relevant"
+        notes.append(f"{told}.")
+    if "floats" in facts:
+        notes.append(f"Floats: {facts['floats'] or 'none'}.")
     reasons: dict[str, list[Card]] = {}
     for card in members:
         if card.refused:
             reasons.setdefault(name_of(card, members), []).append(card)
     for name, cards in reasons.items():
         cards.sort(key=lambda card: card.n_bits)
-        notes.append(f"— {name} at {', '.join(str(card.n_bits) for card in cards)} bits: {cards[0].refused}.")
+        notes.append(f"— {name} at {', '.join(length_text(card.n_bits) for card in cards)}: {cards[0].refused}.")
     return notes

@@ -29,7 +29,10 @@ def name_of(card: Card, members: Sequence[Card]) -> str:
 
 
 def shown(system: str) -> str:
-    """A system as tables call it: `ITQ:fac` is ITQ (fac), `ITQ@128` ITQ, first of 128."""
+    """A system as tables call it: `ITQ:fac` is ITQ (fac), `ITQ@128` ITQ, first of 128, `LAGNH{k=1.0}` LAGNH, k=1.0."""
+    system, _, settings = system.partition("{")
+    if settings:
+        return ", ".join([shown(system), *settings.rstrip("}").split(";")])
     if "@" in system:
         return "{}, first of {}".format(*system.split("@"))
     return system if ":" not in system else "{} ({})".format(*system.split(":"))
@@ -74,6 +77,23 @@ def amount(size: float | None) -> str:
 def plural(number: int, noun: str) -> str:
     """A number and its noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def contender(card: Card) -> str:
+    """The system without what a comparison does after it: rescoring."""
+    return str(card.facts.get("contender", card.system))
+
+
+def length_text(n_bits: int) -> str:
+    """A length in words; 0 is that of a contender which has a length of its own."""
+    return f"{n_bits} bits" if n_bits else "own length"
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Seconds with as many digits as say something."""
+    if seconds is None:
+        return "—"
+    return f"{seconds:.0f}" if seconds >= 100 else f"{seconds:.2g}" if seconds < 10 else f"{seconds:.1f}"
 
 
 def share_text(value: float | None) -> str:

@@ -179,3 +179,4 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
 
 
 TABLE_FILE = "table.json"  # what a folder of results is meant to be: rows, lengths, seeds, what was cut
+COMPARISON_FILE = "comparison.json"  # what `compare` found: its rows are cards, its cells beside them are not

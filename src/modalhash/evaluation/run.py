@@ -94,9 +94,9 @@ class Runner:
 
 def fit(cell: Cell, data: Dataset) -> Fitted:
     """Fit the system of a cell; a ValueError (more bits than columns, no labels …) becomes the reason of a refusal."""
-    system, _, view = cell.system.partition(":")
-    nested = {"nested": True} if "@" in system else {}
-    hasher = make(system.partition("@")[0], n_bits=cell.fitted_bits, random_state=cell.seed, **nested)
+    system, _, view = cell.system.partition("{")[0].partition(":")
+    own = cell.parameters | ({"nested": True} if "@" in system else {})
+    hasher = make(system.partition("@")[0], n_bits=cell.fitted_bits, random_state=cell.seed, **own)
     views, labels = data.part("train"), data.part_labels("train") if hasher.needs_labels else None
     if view:
         views = {view: views[view]}

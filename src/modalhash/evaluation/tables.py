@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from ast import literal_eval
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -31,7 +32,8 @@ class Source:
 class Cell:
     """One fit measured under one protocol: system or variant x data x bits x seed x protocol.
 
-    system: `ITQ:fac` is ITQ on the view fac alone, `ITQ@128` the first n_bits bits of nested codes of 128 bits.
+    system: `ITQ:fac` is ITQ on the view fac alone, `ITQ@128` the first n_bits bits of nested codes of 128 bits,
+    `LAGNH{k=1.0}` LAGNH with a parameter of its own.
     """
 
     system: str
@@ -39,6 +41,12 @@ class Cell:
     n_bits: int
     seed: int
     protocol: Protocol
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What stands in braces after the system, values as Python writes them."""
+        told = self.system.partition("{")[2].rstrip("}")
+        return {name: literal_eval(value) for name, _, value in (one.partition("=") for one in told.split(";") if one)}
 
     @property
     def fit_key(self) -> tuple[str, str, int, int]:
@@ -146,6 +154,7 @@ DEEP_VARIANTS = (
     *("CIRH", "CIRH-ACR", "CIRH-ISR", "CIRH-CSA", "CIRH-MCGC", "CIRH-GCN", "CIRH-FUN", "CIRH-Sigmoid"),
 )
 FUSED = ("SMHOQA", "A2LH", "UMHOQA", "ITQ")
+DIGITS = Source(name="uci_mfeat", label="UCI multiple features")
 DIGIT_VIEWS = ("fac", "fou", "kar", "mor", "pix", "zer")
 FUSED_VARIANTS = (
     *("SMHOQA", *(f"SMHOQA-{name}" for name in ("img", "txt", "con", "I", "II", "III", "IV"))),
@@ -161,6 +170,30 @@ SOCIAL_VARIANTS = (
     *(f"LAGNH-recons-{name}" for name in ("ZTZ", "feat", "S", "Sv")),
 )
 
+
+def with_settings(system: str, *settings: str) -> tuple[str, ...]:
+    """A system, and itself with each of these settings."""
+    return system, *(f"{system}{{{setting}}}" for setting in settings)
+
+
+SETTINGS = (
+    *with_settings("DCSH", "independence=1.0;balance=1.0", "gamma1=100.0;gamma2=100.0", "keep_parts=False"),
+    *with_settings("CIRH", "cut=0.6", "batch_size=512", "function_learning_rate=0.0001"),
+    *with_settings("HMAH", "learning_rate=0.0001"),
+    *with_settings("RDCMH", "margin=0.0", "lam=1.0", "similarity='clipped'"),
+    "CCAITQ",
+)
+FUSED_SETTINGS = (
+    *with_settings("UMHOQA", "metric='dot'", "metric='hamming'", "weights='absolute'", "latent_dim=32"),
+    *("UMHOQA{latent_dim=128}", "UMHOQA-I", "UMHOQA-II", "UMHOQA-con"),
+    *with_settings("SMHOQA", "weights='printed'", "solver='alm'", "rotate=True"),
+    "ITQ",
+)
+SOCIAL_SETTINGS = (
+    *with_settings("LAGNH", "bandwidth=1.0", "k=1.0", "hide=0.0", "lambda1=100.0"),
+    *with_settings("DSTDH", "rounds=1", "mu=0.01", "alpha=0.1", "start='random'"),
+    "ITQ:image",
+)
 NESTED = ("A2LH", "A2LH@128", "ITQ", "ITQ@128")
 
 TABLES = {
@@ -227,7 +260,7 @@ TABLES = {
     ),
     "fused-digits": Table(
         title="Fused codes of six views of digits: mAP over the full ranking, all views against all views",
-        sources=(Source(name="uci_mfeat", label="UCI multiple features"),),
+        sources=(DIGITS,),
         systems=(*FUSED, *(f"{name}:{view}" for name in ("SMHOQA", "ITQ") for view in DIGIT_VIEWS), "BSTH"),
         bits=(16, 32, 64, 128),
         seeds=3,
@@ -272,5 +305,37 @@ TABLES = {
         bits=(32,),
         seeds=3,
         protocols=(Protocol(query_views=("image",), database_views=("image",)),),
+    ),
+    "settings": Table(
+        title="What settings change: mAP of validation queries against the training items",
+        sources=(Source(name="emoji", label="Emoji"), CLIPART),
+        systems=SETTINGS,
+        bits=(32,),
+        seeds=1,
+        protocols=both_ways(queries="validation"),
+    ),
+    "settings-fused": Table(
+        title="What settings change: mAP of validation queries against the training items",
+        sources=(DIGITS, CLIPART),
+        systems=FUSED_SETTINGS,
+        bits=(32,),
+        seeds=3,
+        protocols=(Protocol(queries="validation"),),
+    ),
+    "settings-bsth": Table(
+        title="What settings change: mAP of validation queries against the training items",
+        sources=(DIGITS, CLIPART),
+        systems=with_settings("BSTH", "view_dropout=0.0", "adaptive=True", "dropout=0.5"),
+        bits=(32,),
+        seeds=1,
+        protocols=(Protocol(queries="validation"),),
+    ),
+    "settings-social": Table(
+        title="What settings change: mAP of validation queries against the training items, image → image",
+        sources=(TAGGED,),
+        systems=SOCIAL_SETTINGS,
+        bits=(32,),
+        seeds=3,
+        protocols=(Protocol(query_views=("image",), database_views=("image",), queries="validation"),),
     ),
 }
