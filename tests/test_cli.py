@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import modalhash as mh
-from modalhash import cli
+from modalhash.cli_options import settings_of
 from modalhash.datasets import Dataset, planted, write_dataset
 
 Run = Callable[..., tuple[int, str, str]]
@@ -181,7 +181,7 @@ def test_systems(run: Run) -> None:
     ],
 )
 def test_settings(text: str, value: Any) -> None:
-    found = cli._settings([f"x={text}"])["x"]
+    found = settings_of([f"x={text}"])["x"]
     assert found == value and type(found) is type(value)
 
 

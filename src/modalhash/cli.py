@@ -12,7 +12,7 @@ import typer
 
 from modalhash.cli_compare import compare
 from modalhash.cli_export import export
-from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames, chosen_views, load_hasher
+from modalhash.cli_options import Bits, Data, Json, Seed, ViewNames, chosen_views, load_hasher, numbers, settings_of
 from modalhash.cli_options import say as _say
 from modalhash.cli_recommend import explain, recommend
 from modalhash.cli_report import bits, report
@@ -26,8 +26,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets: list, check, make.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-OPTIONS = {"n_bits": "--bits", "random_state": "--seed", "verbose": "--json (which is silent)"}
 
 
 def main() -> None:
@@ -100,25 +98,18 @@ def demo(
     if recommend:
         from modalhash.demo.recommend import run_recommend
 
-        lengths = _numbers("--bits", bits or "32")
+        lengths = numbers("--bits", bits or "32")
         if len(lengths) > 1:
             raise ValueError(f"--bits: expected one length with --recommend, got {bits!r}")
         result = run_recommend(out, lengths[0], seeds, data=data, quiet=as_json)
     else:
         from modalhash.demo.run import run_demo
 
-        result = run_demo(out, _numbers("--bits", bits or "16,32,64"), seeds, quiet=as_json)
+        result = run_demo(out, numbers("--bits", bits or "16,32,64"), seeds, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     if served:
         serve_demo(out, as_json)
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
-        raise ValueError(f"{option}: expected numbers of at least 1, separated by commas, got {text!r}")
-    return list(dict.fromkeys(map(int, parts)))
 
 
 @app.command()
@@ -211,7 +202,7 @@ def fit(
     from modalhash.hasher import MODEL
 
     check_target(out, MODEL)
-    params = {**_settings(settings or []), "n_bits": bits, "random_state": seed, "verbose": not as_json}
+    params = {**settings_of(settings or []), "n_bits": bits, "random_state": seed, "verbose": not as_json}
     if is_recommender(system):
         from modalhash.cli_recommend import fit_recommender
 
@@ -235,30 +226,6 @@ def fit(
     }
     told = f"{system}, {bits} bits: learned from {facts['items']:,} items in {seconds:.1f} s, written to {out}"
     _say(facts, as_json, lambda: told)
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--set: expected NAME=VALUE, got {pair!r}")
-        if name in OPTIONS:
-            raise ValueError(f"--set: {name} has an option of its own, {OPTIONS[name]}")
-        settings[name] = _value(value)
-    return settings
-
-
-def _value(text: str) -> Any:
-    """The int, float, bool or None that a text stands for, else the text itself; [a, b] is a tuple."""
-    known = {"True": True, "False": False, "None": None}
-    if text in known:
-        return known[text]
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return tuple(value) if isinstance(value, list) else value
 
 
 @app.command()
@@ -340,7 +307,7 @@ def evaluate(
 
     if queries not in ("query", "validation"):
         raise ValueError(f"--queries: expected query or validation, got {queries!r}")
-    ranks = _numbers("--cuts", cuts)
+    ranks = numbers("--cuts", cuts)
     found, source = load_hasher(model), load_dataset(data)
     ways = protocols(found, source, queries=queries, cuts=ranks, same=same, fused=fused)
     facts = evaluation_facts({pair: evaluate_way(found, source, way) for pair, way in ways.items()})

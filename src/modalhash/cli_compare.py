@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modalhash.cli_options import Data, Json, say
+from modalhash.cli_options import Data, Json, numbers, say, settings_of
 
 if TYPE_CHECKING:
     from modalhash.evaluation.compare import Comparison
@@ -48,12 +48,11 @@ def compare(
     The answer is a sentence that follows from the table, and may be: do not train.
     Example: modalhash compare --data emoji --bits 32,64 --out compared
     """
-    from modalhash.cli import _numbers, _settings
     from modalhash.datasets import load_dataset
     from modalhash.evaluation.compare import Setting
     from modalhash.evaluation.compare import compare as run_compare
 
-    given = _settings(settings or [])
+    given = settings_of(settings or [])
     budget = given.pop("budget", BUDGET)
     own = {name: given.pop(name) for name in list(given) if name in Setting.__dataclass_fields__}
     if "shared" in own:
@@ -63,7 +62,7 @@ def compare(
     reader = {name: listed(value) if name in ("views", "labels") else value for name, value in given.items()}
     found = run_compare(
         load_dataset(data, **reader),
-        _numbers("--bits", bits),
+        numbers("--bits", bits),
         None if systems is None else names(systems),
         seeds=seeds,
         budget=budget,

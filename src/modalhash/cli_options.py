@@ -18,6 +18,7 @@ Data = Annotated[str, typer.Option("--data", help="A data set: its name, a .npz 
 Bits = Annotated[int, typer.Option("--bits", min=1, help="Length of the codes in bits.")]
 ViewNames = Annotated[str | None, typer.Option(help="Views to encode from, separated by commas; all by default.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
+OPTIONS = {"n_bits": "--bits", "random_state": "--seed", "verbose": "--json (which is silent)"}
 
 
 def say(content: dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
@@ -47,3 +48,36 @@ def chosen_views(data: Dataset, names: str | None, hasher: Hasher) -> list[str]:
         if name not in data.views:
             raise ValueError(f"view {name!r} is not in the data; it has {', '.join(map(repr, data.views))}")
     return wanted
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """The different numbers of a list with commas, in its order; ValueError names the option."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+        raise ValueError(f"{option}: expected numbers of at least 1, separated by commas, got {text!r}")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def settings_of(pairs: list[str]) -> dict[str, Any]:
+    """What the values of --set say; ValueError for one without a name or with an option of its own."""
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--set: expected NAME=VALUE, got {pair!r}")
+        if name in OPTIONS:
+            raise ValueError(f"--set: {name} has an option of its own, {OPTIONS[name]}")
+        settings[name] = _value(value)
+    return settings
+
+
+def _value(text: str) -> Any:
+    """The int, float, bool or None that a text stands for, else the text itself; [a, b] is a tuple."""
+    known = {"True": True, "False": False, "None": None}
+    if text in known:
+        return known[text]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return tuple(value) if isinstance(value, list) else value
