@@ -132,13 +132,15 @@ class State:
 
     def search(self, queries: BinaryCodes, k: int, positions: Array | None = None) -> Hits:
         """The k nearest in the order (distance, position), of all or among some positions (ascending)."""
-        found = []
-        for part in self.parts:
-            rows, distances = part.nearest(queries, k) if positions is None else part.nearest_of(queries, k, positions)
-            found.append((part.rows.ids.take(rows), distances, part.rows.positions[rows]))
+        found = [
+            (part.rows, *(part.nearest(queries, k) if positions is None else part.nearest_of(queries, k, positions)))
+            for part in self.parts
+        ]
         if len(found) == 1:
-            return Hits(found[0][0], found[0][1])
-        ids, distances, places = (np.concatenate(column, axis=1) for column in zip(*found, strict=True))
+            ((kept, rows, distances),) = found
+            return Hits(kept.ids.take(rows), distances)
+        columns = ((kept.ids.take(rows), distances, kept.positions[rows]) for kept, rows, distances in found)
+        ids, distances, places = (np.concatenate(column, axis=1) for column in zip(*columns, strict=True))
         order = np.lexsort((places, distances), axis=1)[:, :k]
         return Hits(np.take_along_axis(ids, order, axis=1), np.take_along_axis(distances, order, axis=1))
 
