@@ -12,8 +12,7 @@ import pytest
 import modalhash as mh
 
 PROGRAM = """
-import logging, os, sys, warnings
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import sys, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
 import numpy as np
@@ -27,7 +26,7 @@ folder = Path(sys.argv[1])
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
 cluster.add_node(num_cpus=2)
 ray.init(address=cluster.address, log_to_driver=False)
-assert len(ray.nodes()) == 2
+assert [found["NodeManagerAddress"] for found in ray.nodes()] == 2 * ["127.0.0.1"]
 data = planted("multilabel", 330, 1)
 for name, array in {**data.views, "labels": data.labels}.items():
     np.save(folder / f"{name}.npy", np.asarray(array, dtype=np.float32))
@@ -61,13 +60,15 @@ cluster.shutdown()
 @pytest.mark.slow
 def test_two_nodes_give_the_bits_of_the_plain_loop(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    source = str(Path(mh.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment["RAY_raylet_start_wait_time_s"] = "90"
+    # jsonschema takes this optional package for a check that nobody asks for: 3 s of the start of every process of Ray,
+    # whose raylet ends when its agents are not there within 15 s (issue 65983 of Ray)
+    (tmp_path / "light").mkdir()
+    (tmp_path / "light" / "rfc3987_syntax.py").write_text("raise ImportError", encoding="utf8")
+    paths = os.pathsep.join([str(tmp_path / "light"), str(Path(mh.__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # 0: all on loopback
     call = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    found = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=400)
-    if "node timed out during startup" in found.stderr:
-        pytest.skip("a Ray node did not start in time: this machine is too busy for the test")
+    found = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=300)
     assert found.returncode == 0, found.stderr[-3000:]
     assert found.stdout.split("\n")[:3] == ["A2LH ok", "SMHOQA ok", "few ok"]
 

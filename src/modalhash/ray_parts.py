@@ -17,7 +17,7 @@ from modalhash.parts import Parts
 from modalhash.row_blocks import RowBlocks
 
 ONE_THREAD = {"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}}
-LOCAL: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+LOCAL: dict[str, Any] = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 AHEAD = 4  # results a worker that may wait to be added up
 
 
