@@ -1,4 +1,4 @@
-"""Ray: two nodes on one machine give the bits of the plain loop; blocks are encoded once and whole."""
+"""Ray: two nodes on one machine give the bits of the plain loop; blocks are encoded once; a lost actor is an error."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ray.cluster_utils import Cluster
 import modalhash as mh
 from modalhash import distributed
 from modalhash.datasets import planted
+from modalhash.ray_parts import RayParts
 
 folder = Path(sys.argv[1])
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
@@ -52,13 +53,28 @@ try:
 except ValueError as error:
     assert "4 need 5 logical CPUs, the Ray cluster has 4" in str(error)
     print("few ok", flush=True)
+each, asked = RayParts.each, []
+
+def dying(parts, *given, **own):
+    asked.append(given[0])
+    if len(asked) == 6:
+        ray.kill(parts.actors[1])
+    return each(parts, *given, **own)
+
+RayParts.each = dying
+hasher = mh.SMHOQA(n_bits=12, random_state=0, max_iter=3)
+try:
+    distributed.fit(hasher, items, workers=2)
+except ray.exceptions.RayActorError:
+    assert not [name for name in vars(hasher) if name.endswith("_")]
+    print("lost ok", flush=True)
 ray.shutdown()
 cluster.shutdown()
 """
 
 
 @pytest.mark.slow
-def test_two_nodes_give_the_bits_of_the_plain_loop(tmp_path: Path) -> None:
+def test_two_nodes_give_the_bits_of_the_plain_loop_or_an_error(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     # jsonschema takes this optional package for a check that nobody asks for: 3 s of the start of every process of Ray,
     # whose raylet ends when its agents are not there within 15 s (issue 65983 of Ray)
@@ -70,7 +86,7 @@ def test_two_nodes_give_the_bits_of_the_plain_loop(tmp_path: Path) -> None:
     call = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     found = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=300)
     assert found.returncode == 0, found.stderr[-3000:]
-    assert found.stdout.split("\n")[:3] == ["A2LH ok", "SMHOQA ok", "few ok"]
+    assert found.stdout.split("\n")[:4] == ["A2LH ok", "SMHOQA ok", "few ok", "lost ok"]
 
 
 def test_without_ray_the_message_names_the_extra(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Make the tables of the docs and the README from result files: `python tools/make_tables.py [--check]`.
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
-benchmarks/results/NAME/*.json and from nothing else (other tables: from those that speed_tables.py, curve_tables.py,
-recommend_tables.py, compare_tables.py and explain_tables.py name).  NAME/SYSTEM keeps the rows of one system, its
-variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results is "Not run
-yet.".  Drawings of drawings.py are made again where their files lie.  With --check nothing is written, and the exit
-code is 1 if a page differs.  A table refuses cells of another protocol or other data than its neighbours (exit code 2).
+benchmarks/results/NAME/*.json and from nothing else (other tables: from those that speed_tables.py, store_tables.py,
+curve_tables.py, recommend_tables.py, compare_tables.py and explain_tables.py name).  NAME/SYSTEM keeps the rows of one
+system, its variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results is
+"Not run yet.".  Drawings of drawings.py are made again where their files lie.  With --check nothing is written, and the
+exit code is 1 if a page differs.  A table refuses cells of another protocol or other data than its neighbours (exit
+code 2).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from drawings import DRAWINGS
 from explain_tables import EXPLAIN
 from recommend_tables import RECOMMEND
 from speed_tables import SPEED
+from store_tables import STORE
 from system_tables import system_text
 
 from modalhash.evaluation.protocol import Protocol
@@ -73,7 +75,7 @@ def main() -> None:
 def text_of(name: str, results: Path) -> str:
     """The Markdown of a marker: a table of speed, of one system, or the cells in the folder of that name."""
     folder = name.rpartition("/")[0] or name
-    own = {**SPEED, **CURVES, **RECOMMEND, **COMPARE, **EXPLAIN}
+    own = {**SPEED, **STORE, **CURVES, **RECOMMEND, **COMPARE, **EXPLAIN}
     if name not in own:
         if folder in TABLES and not (results / folder).is_dir():
             return NOT_RUN
