@@ -27,6 +27,7 @@ from modalhash.index import Hits, Index, Store, choice, multi_index
 from modalhash.index.scan import usable_cores
 from modalhash.index.truth import FILE
 
+KINDS = ("integers", "texts")  # of ids
 BATCH = 10_000
 QUERIES = 300
 ONE_BY_ONE = 20  # queries of a turn when they are asked one by one
@@ -91,7 +92,11 @@ def compared(folder: Path, ids: Any, codes: BinaryCodes, asked: BinaryCodes, rou
             Store.open(folder, read_only=True) as reader,
         ):
             check(store, reader, asked)
-            both = {"index": Index.build(codes, ids, method), "store": store, "reader": reader}
+            both: dict[str, Store | Index] = {
+                "index": Index.build(codes, ids, method),
+                "store": store,
+                "reader": reader,
+            }
             result[name] = against_index(both, asked, rounds, warm)
     return result
 
@@ -101,11 +106,11 @@ def check(found: Store | Index, wanted: Store | Index, queries: BinaryCodes) -> 
     assert np.array_equal(mine.ids, theirs.ids) and np.array_equal(mine.distances, theirs.distances)
 
 
-def measure(folder: Path, n: int, bits: int, texts: bool, rounds: int) -> dict[str, Any]:
+def measure(folder: Path, n: int, bits: int, kind: str, rounds: int) -> dict[str, Any]:
     codes, queries = draw(n, bits)
     order = np.random.default_rng(1).permutation(n)
-    ids = np.array([f"item-{i:08d}" for i in order.tolist()]) if texts else order
-    facts: dict[str, Any] = {"n": n, "bits": bits, "ids": "texts" if texts else "integers", "batch": BATCH}
+    ids = np.array([f"item-{i:08d}" for i in order.tolist()]) if kind == "texts" else order
+    facts: dict[str, Any] = {"n": n, "bits": bits, "ids": kind, "batch": BATCH}
     store = Store.open(folder, n_bits=bits, create=True)
     facts["upsert"] = per_second(n, timed(lambda: upsert(store, ids, codes)))
     facts["close"] = timed(store.close)
@@ -135,15 +140,16 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--n", type=int, nargs="+", default=[100_000])
     options.add_argument("--bits", type=int, nargs="+", default=[64])
+    options.add_argument("--ids", choices=KINDS, nargs="+", default=list(KINDS))
     options.add_argument("--folder", type=Path, help="where the stores are made, for a while")
     given = options.parse_args()
     facts = {"machine": machine(), "k": K, "queries": QUERIES, "rounds": given.rounds, "threads": usable_cores()}
     cells = []
     for n in given.n:
         for bits in given.bits:
-            for texts in (False, True):
+            for ids in given.ids:
                 with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-                    cells.append(measure(Path(folder) / "store", n, bits, texts, given.rounds))
+                    cells.append(measure(Path(folder) / "store", n, bits, ids, given.rounds))
     write(facts | {"cells": cells}, given.out)
 
 
