@@ -92,11 +92,8 @@ def compared(folder: Path, ids: Any, codes: BinaryCodes, asked: BinaryCodes, rou
             Store.open(folder, read_only=True) as reader,
         ):
             check(store, reader, asked)
-            both: dict[str, Store | Index] = {
-                "index": Index.build(codes, ids, method),
-                "store": store,
-                "reader": reader,
-            }
+            both: dict[str, Store | Index] = {"store": store, "reader": reader}
+            both["index"] = Index.build(codes, ids, method)
             result[name] = against_index(both, asked, rounds, warm)
     return result
 

@@ -76,7 +76,7 @@ cluster.shutdown()
 
 
 def run(program: str, folder: Path, timeout: float, **variables: str) -> list[str]:
-    """The lines that a program printed in a process of its own, which is tried again where Ray did not start in time."""
+    """The lines that a program printed in a process of its own, tried again where Ray did not start in time."""
     pytest.importorskip("ray")
     # jsonschema takes this optional package for a check that nobody asks for: 3 s of the start of every process of Ray,
     # whose raylet ends when its agents are not there within 15 s (issue 65983 of Ray)
