@@ -16,7 +16,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "600 seconds": SETTING,
         "within 0.03 in Recall@10": LIMIT,
     },
-    "docs/distributed.md": {"(2.6 or later)": "a version"},
+    "docs/distributed.md": {"(2.6 or later)": "a version", "15 s (issue 65983 of Ray)": "a limit of Ray"},
     "docs/recommend.md": {
         "20 % of the films and 20 % of the users": RULE,
         " = .1, ": SETTING,

@@ -1,9 +1,9 @@
 """Make the tables of the docs and the README from result files: `python tools/make_tables.py [--check]`.
 
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
-benchmarks/results/NAME/*.json and from nothing else (other tables: from those that speed_tables.py, curve_tables.py,
-recommend_tables.py, compare_tables.py, explain_tables.py and running_tables.py name).  NAME/SYSTEM keeps the rows of
-one system, its variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results
+benchmarks/results/NAME/*.json and from nothing else (other tables: from those that speed_tables.py, store_tables.py,
+service_tables.py, curve_tables.py, recommend_tables.py, compare_tables.py and explain_tables.py name).  NAME/SYSTEM
+keeps the rows of one system, its variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results
 is "Not run yet.".  Drawings of drawings.py are made again where their files lie.  Figures in the prose are made again
 where they are marked, and told where they are not (figures.py).  With --check nothing is written, and the exit code is
 1 if a page differs or holds a measured figure without a mark.  A table refuses cells of another protocol or other data
@@ -27,8 +27,9 @@ from drawings import DRAWINGS
 from explain_tables import EXPLAIN
 from figures import renewed, unmarked
 from recommend_tables import RECOMMEND
-from running_tables import RUNNING
+from service_tables import SERVICE
 from speed_tables import SPEED
+from store_tables import STORE
 from system_tables import system_text
 
 from modalhash.evaluation.protocol import Protocol
@@ -81,7 +82,7 @@ def main() -> None:
 def text_of(name: str, results: Path) -> str:
     """The Markdown of a marker: a table of speed, of one system, or the cells in the folder of that name."""
     folder = name.rpartition("/")[0] or name
-    own = {**SPEED, **CURVES, **RECOMMEND, **COMPARE, **EXPLAIN, **RUNNING}
+    own = {**SPEED, **CURVES, **RECOMMEND, **COMPARE, **EXPLAIN, **SERVICE, **STORE}
     if name not in own:
         if folder in TABLES and not (results / folder).is_dir():
             return NOT_RUN

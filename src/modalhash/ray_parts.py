@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,8 @@ from modalhash.parts import Parts
 from modalhash.row_blocks import RowBlocks
 
 ONE_THREAD = {"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}}
-LOCAL: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+LOCAL: dict[str, Any] = {"address": "local", "include_dashboard": False}
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray listens on 127.0.0.1 only, as it does on those systems
 AHEAD = 4  # results a worker that may wait to be added up
 
 
@@ -27,6 +29,8 @@ def ready(workers: int) -> Any:
     Raises ImportError without Ray, ValueError unless there is a logical CPU for every worker and one to spare.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if "RAY_ADDRESS" not in os.environ and "ray" not in sys.modules:
+        os.environ.setdefault(LOOPBACK, "0")  # Ray looks when it is imported
     try:
         ray: Any = import_module("ray")
     except ImportError as error:

@@ -24,5 +24,9 @@ def test_it_runs_and_counts_bytes(tmp_path: Path) -> None:
     assert [cell["ids"] for cell in cells] == ["integers", "texts"]
     for cell in cells:
         assert cell["upsert"]["items_per_cpu_second"] > 0 and cell["bytes_per_item"]["code"] == 8
-        assert 24 <= cell["bytes_per_item"]["cache"] < 60 and cell["search"]["batch"]["ratio"]["index"] == 1
+        assert 24 <= cell["bytes_per_item"]["cache"] < 60
+        for state in ("search", "search after changes"):
+            assert set(cell[state]) == {"scan", "default"}
+            for figures in (cell[state][way][asked] for way in cell[state] for asked in ("batch", "one by one")):
+                assert set(figures["ratio"]) == {"index", "store", "reader"} and figures["ratio"]["index"] == 1
     assert list(tmp_path.iterdir()) == [out]

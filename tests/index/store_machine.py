@@ -5,6 +5,7 @@ An engine's test makes a subclass of `StoreMachine` that says how to open a stor
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -202,3 +203,4 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
+        shutil.rmtree(self.folder)

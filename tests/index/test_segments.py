@@ -84,7 +84,18 @@ def test_too_many_dead_rows_are_folded_and_small_segments_merged() -> None:
 
 
 @pytest.mark.parametrize(
-    "ids", [[5, -(2**63), 2**63 - 1], ["a", "", "bcd"], ["é", "ab"], ["日本", "x" * 300], ["🦊", "🦊b", ""], [""], []]
+    "ids",
+    [
+        [5, -(2**63), 2**63 - 1],
+        ["ab", "cd", "ef"],
+        ["日本", "🦊b"],
+        ["a", "", "bcd"],
+        ["é", "ab"],
+        ["日本", "x" * 300],
+        ["🦊", "🦊b", ""],
+        [""],
+        [],
+    ],
 )
 def test_columns_give_back_what_they_took(ids: list[Any]) -> None:
     column = IdColumn.of(ids)
@@ -94,6 +105,7 @@ def test_columns_give_back_what_they_took(ids: list[Any]) -> None:
     twice = IdColumn.joined([column, IdColumn.of([]), column.pick(every[1:])])
     assert twice.take(np.arange(len(twice))).tolist() == ids + ids[1:]
     assert column.take(np.tile(every, (2, 1))).shape == (2, len(ids))
+    assert column.take(np.empty((2, 0), np.int64)).shape == (2, 0)
 
 
 def test_columns_of_different_letters_are_joined() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from unittest import mock
 
 from hypothesis.stateful import rule
@@ -51,10 +50,9 @@ class FileMachine(StoreMachine):
         assert self.opened(self.reader).index().ids.tolist() == list(self.model)
 
     def teardown(self) -> None:
-        super().teardown()
         if self.reader is not None:
             self.reader.close()
-        shutil.rmtree(self.folder)
+        super().teardown()
 
 
 TestFileStore = FileMachine.TestCase

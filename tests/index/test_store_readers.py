@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +144,42 @@ def test_a_snapshot_during_writes_is_of_one_moment(tmp_path: Path) -> None:
             assert ids[0] >= (gone + 1) * BLOCK and ids[-1] >= there * BLOCK
             codes = snapshot.get(ids).codes.words()
             assert (codes[:, 0] == codes[:, 1]).all()
+
+
+def test_the_allowed_and_the_searched_are_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is inserted between looking at the items and looking up the allowed ids is not there yet."""
+    with (
+        Store.open(tmp_path / "store", n_bits=64 * WORDS, create=True) as store,
+        Store.open(tmp_path / "store", read_only=True) as reader,
+    ):
+        store.upsert(block(0), codes_of(block(0), 0))
+        original = FileStore._allowed
+
+        def late(searched: FileStore, *given: Any) -> Any:
+            if searched is reader and store.count() == BLOCK:
+                store.delete([0])
+                store.upsert([BLOCK], codes_of([BLOCK], 0))
+            return original(searched, *given)
+
+        monkeypatch.setattr(FileStore, "_allowed", late)
+        asked = codes_of([0], 0)
+        hits = reader.search(asked, 3, [0, 1])
+        assert sorted(hits.ids[0].tolist()) == [0, 1] and hits.distances[0, 0] == 0
+        assert reader.search(asked, 3, [1, BLOCK]).ids.shape == (1, 2)
+        with pytest.raises(ValueError, match="unknown id 0"):
+            reader.search(asked, 3, [0])
+
+
+def test_a_reader_that_becomes_the_writer_sees_every_write(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store", n_bits=64 * WORDS, create=True) as store:
+        store.upsert(block(0), codes_of(block(0), 0))
+    with Store.open(tmp_path / "store", read_only=True) as store:
+        assert isinstance(store, FileStore) and store.count() == BLOCK
+        seen = store._commits  # as SQLite counts
+        store.lock()
+        for i in range(seen):
+            store.upsert([BLOCK + i], codes_of([BLOCK + i], 0))
+        assert store.count() == BLOCK + seen
 
 
 def test_a_compaction_goes_on_beside_writes_and_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,12 +40,18 @@ class IdColumn:
             return np.asarray(self.values[rows])
         starts = self.values[rows]
         lengths = self.values[rows + 1] - starts
-        places = np.arange(max(1, int(lengths.max(initial=1))))
+        width = max(1, int(lengths.max(initial=1)))
         if not self.letters.size:  # no rows, or one id: the empty text
             return np.zeros(rows.shape, "U1")
-        letters = self.letters.take(starts[..., None] + places, mode="clip")
-        found = np.where(places < lengths[..., None], letters, 0).astype(np.uint32)
-        return np.asarray(found.view(f"U{len(places)}")[..., 0])
+        last, size = self.letters.size - width, self.letters.itemsize
+        windows = np.ndarray(last + 1, f"V{width * size}", self.letters, strides=(size,))  # one begins at every letter
+        letters = windows[np.minimum(starts, last)].view(self.letters.dtype).reshape(*rows.shape, width)
+        late = starts > last
+        if late.any():
+            letters[late] = self.letters.take(starts[late][:, None] + np.arange(width), mode="clip")
+        if (lengths < width).any():
+            letters *= np.arange(width) < lengths[..., None]
+        return np.asarray(letters.astype(np.uint32).view(f"U{width}")[..., 0])
 
     def pick(self, rows: Array) -> IdColumn:
         """The column of some rows (n,)."""

@@ -84,8 +84,8 @@ class FileStore(Store):
                 raise PermissionError(f"{self.folder}: cannot be written; read_only=True reads it")
             self._lock = WriterLock(self.folder)
             try:
-                self._writer = Truth(self.folder, read_only=False)
-                cache = self._writer.about().cache
+                self._write_by(Truth(self.folder, read_only=False))
+                cache = self._truth().about().cache
                 code_cache.clean(self.folder, cache)
             except BaseException:
                 self._unlock()
@@ -94,12 +94,17 @@ class FileStore(Store):
             with contextlib.suppress(OSError):
                 self.compact()
 
+    def _write_by(self, writer: Truth | None) -> None:
+        with self._reading:
+            self._writer, self._commits = writer, -1  # commits are counted anew
+
     def _unlock(self) -> None:
         if self._writer is not None:
             self._writer.close()
+        self._write_by(None)
         if self._lock is not None:
             self._lock.release()
-        self._writer = self._lock = None
+        self._lock = None
 
     def close(self) -> None:
         """Let go of files and of the lock; a writer first writes the codes for the next one to open."""
@@ -182,7 +187,7 @@ class FileStore(Store):
         """The state that holds everything that was committed before the call."""
         with self._reading:
             self._check_open()
-            commits = self._reader.commits()
+            commits = (self._writer or self._reader).commits()
             if commits != self._commits:
                 with self._reader.reading() as about:
                     self._state = self._caught_up(about)
@@ -217,8 +222,10 @@ class FileStore(Store):
         if allow is None:
             return self._refreshed().search(queries, k)
         with self._reading:
-            state = self._refreshed()
-            positions = self._allowed(state, allow)
+            self._check_open()
+            with self._reader.reading() as about:  # items and their positions are of one moment
+                state = self._state = self._caught_up(about)
+                positions = self._allowed(state, allow)
         return state.search(queries, k, positions)
 
     def _allowed(self, state: State, allow: Ids) -> Array:

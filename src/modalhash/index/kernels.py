@@ -337,7 +337,7 @@ def nearest(
     if not 1 <= k <= n:
         raise ValueError(f"k: expected 1 to {n}, got {k}")
     by_queries = q >= GROUP * threads
-    edges = np.linspace(0, q if by_queries else n, threads + 1).astype(np.int64).tolist()
+    edges = [(q if by_queries else n) * thread // threads for thread in range(threads + 1)]
     spans = [(a, b, 0, n) if by_queries else (0, q, a, b) for a, b in pairwise(edges) if a < b]
     jobs = [(planes, queries, span, k, vector) for span in spans]
     if len(jobs) == 1:

@@ -66,9 +66,11 @@ class Segment:
         rows, distances = self.search.nearest(queries, k + margin)
         if not len(self.dead):
             return rows, distances
-        dead = self.dead[np.searchsorted(self.dead, rows).clip(max=len(self.dead) - 1)] == rows
-        order = np.argsort(dead, axis=1, kind="stable")[:, :k]
-        rows, distances = np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        dead = self.dead[np.minimum(np.searchsorted(self.dead, rows), len(self.dead) - 1)] == rows
+        if not dead.any():
+            return rows[:, :k], distances[:, :k]
+        living = np.arange(len(rows))[:, None], np.argsort(dead, axis=1, kind="stable")[:, :k]
+        rows, distances = rows[living], distances[living]
         short = np.flatnonzero(dead.sum(axis=1) > margin)
         if len(short):
             rows[short], distances[short] = self._nearest(queries[short], k, min(8 * margin, len(self.dead)))
@@ -132,15 +134,17 @@ class State:
 
     def search(self, queries: BinaryCodes, k: int, positions: Array | None = None) -> Hits:
         """The k nearest in the order (distance, position), of all or among some positions (ascending)."""
-        found = []
-        for part in self.parts:
-            rows, distances = part.nearest(queries, k) if positions is None else part.nearest_of(queries, k, positions)
-            found.append((part.rows.ids.take(rows), distances, part.rows.positions[rows]))
+        found = [
+            (part.rows, *(part.nearest(queries, k) if positions is None else part.nearest_of(queries, k, positions)))
+            for part in self.parts
+        ]
         if len(found) == 1:
-            return Hits(found[0][0], found[0][1])
-        ids, distances, places = (np.concatenate(column, axis=1) for column in zip(*found, strict=True))
-        order = np.lexsort((places, distances), axis=1)[:, :k]
-        return Hits(np.take_along_axis(ids, order, axis=1), np.take_along_axis(distances, order, axis=1))
+            ((kept, rows, distances),) = found
+            return Hits(kept.ids.take(rows), distances)
+        columns = ((kept.ids.take(rows), distances, kept.positions[rows]) for kept, rows, distances in found)
+        ids, distances, places = (np.concatenate(column, axis=1) for column in zip(*columns, strict=True))
+        best = np.arange(len(ids))[:, None], np.lexsort((places, distances), axis=1)[:, :k]
+        return Hits(ids[best], distances[best])
 
 
 def ordered(parts: Sequence[Rows]) -> Rows:

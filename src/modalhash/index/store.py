@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from modalhash.codes import BinaryCodes
+from modalhash.hasher import check_integer
 from modalhash.index.hits import Hits
 from modalhash.index.items import Items, Show
 from modalhash.index.memory import check_ids
@@ -170,8 +171,6 @@ def check_kind(name: str, ids: Array, kind: str | None) -> None:
 
 def check_search(queries: BinaryCodes, k: int, n_bits: int) -> None:
     """TypeError or ValueError unless a store of so many bits can answer."""
-    from modalhash.hasher import check_integer
-
     if not isinstance(queries, BinaryCodes):
         given = f"a {queries.dtype} array" if isinstance(queries, np.ndarray) else type(queries).__name__
         raise TypeError(f"a store is searched with BinaryCodes, not with {given}")
