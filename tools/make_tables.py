@@ -3,11 +3,11 @@
 A page says where a table goes: `<!-- table: NAME -->` and `<!-- end of table -->`; what is between comes from
 benchmarks/results/NAME/*.json and from nothing else (other tables: from those that speed_tables.py, store_tables.py,
 service_tables.py, curve_tables.py, recommend_tables.py, compare_tables.py and explain_tables.py name).  NAME/SYSTEM
-keeps the rows of one system, its variants and its peers; published/SYSTEM is what the texts print for it.  A known table without results
-is "Not run yet.".  Drawings of drawings.py are made again where their files lie.  Figures in the prose are made again
-where they are marked, and told where they are not (figures.py).  With --check nothing is written, and the exit code is
-1 if a page differs or holds a measured figure without a mark.  A table refuses cells of another protocol or other data
-than its neighbours (exit code 2).
+keeps the rows of one system, its variants and its peers; published/SYSTEM is what the texts print for it.  A known
+table without results is "Not run yet.".  Drawings of drawings.py are made again where their files lie.  Figures in the
+prose are made again where they are marked, and told where they are not (figures.py).  With --check nothing is written,
+and the exit code is 1 if a page differs or holds a measured figure without a mark.  A table refuses cells of another
+protocol or other data than its neighbours (exit code 2).
 """
 
 from __future__ import annotations
