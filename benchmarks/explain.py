@@ -11,17 +11,17 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import numpy as np
 from explainers import EDCF_SETTINGS, ORDER, Told, tell
 from numpy.typing import NDArray
+from resume import run_missing
 
 from modalhash.datasets.outside import data_file
 from modalhash.datasets.ratings import Ratings, load_ratings
 from modalhash.evaluation.rating_splits import RatingSplit, candidates, leave_one_out
-from modalhash.evaluation.results import machine, versions, write_result
+from modalhash.evaluation.results import machine, versions
 from modalhash.metrics.recommendation import recommendation
 from modalhash.metrics.text import bleu, distinct, grounded, rouge, word_coverage
 from modalhash.recommend.quotes import Quotes
@@ -65,21 +65,13 @@ def main() -> None:
     task = make_task(first_users(source, 150) if options.quick else source)
     facts = {"data": DATA, "checksum": checksum, "settings": EDCF_SETTINGS, "protocol": protocol(task)}
     facts |= {"versions": versions(), "machine": machine()}
-    wanted = options.only.split(",") if options.only else None
-    for name, seed in cells(options.quick):
-        path = folder / f"{name.replace(' ', '-')}-seed{seed}.json"
-        if wanted is not None and name not in wanted:
-            continue
-        if path.exists():
-            print(f"{path.stem}: is there", flush=True)
-            continue
-        if options.budget is not None and process_time() >= options.budget:
-            print(f"{path.stem}: cut, {process_time():.0f} s are spent", flush=True)
-            continue
-        started = process_time()
-        content = {"cell": {"system": name, "seed": seed}, **facts, **run_cell(task, name, seed)}
-        write_result(path, content | {"cpu_seconds": round(process_time() - started, 1)})
-        print(f"{path.stem}: {process_time() - started:.0f} s", flush=True)
+    only = options.only.split(",") if options.only else list(ORDER)
+    wanted = (
+        (folder / f"{name.replace(' ', '-')}-seed{seed}.json", {"system": name, "seed": seed})
+        for name, seed in cells(options.quick)
+        if name in only
+    )
+    run_missing(wanted, lambda system, seed: run_cell(task, system, seed), facts, options.budget)
 
 
 def cells(quick: bool) -> list[tuple[str, int]]:

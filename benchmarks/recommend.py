@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import numpy as np
 from films import Films, Task, cold_split, cold_tasks, few, left_out, load_films, warm_task
 from recommenders import BASE, Contender, Setting, ours, peers, plain, variants
+from resume import run_missing
 from stages import curve, speed
 
 from modalhash.evaluation.bootstrap import paired_bootstrap
@@ -40,21 +40,16 @@ def main() -> None:
     if options.quick:
         films = few(films, 300, 1500)
     facts = {"data": "ml1m", "checksum": checksum, "settings": BASE, "versions": versions(), "machine": machine()}
-    for split, bits, kept in cells(options.quick):
-        path = folder / f"bits{bits}-kept{kept}-split{split}.json"
-        if path.exists():
-            print(f"{path.stem}: is there", flush=True)
-            continue
-        if options.budget is not None and process_time() >= options.budget:
-            print(f"{path.stem}: cut, {process_time():.0f} s are spent", flush=True)
-            continue
-        started = process_time()
-        content = {"cell": {"bits": bits, "kept": kept, "split": split}, **facts}
-        content |= run_cell(
-            films, split, bits, kept, with_variants=options.quick or (bits == BITS[0] and kept < 5 and split == 0)
-        )
-        write_result(path, content | {"cpu_seconds": round(process_time() - started, 1)})
-        print(f"{path.stem}: {process_time() - started:.0f} s", flush=True)
+
+    def run(bits: int, kept: int, split: int) -> dict[str, Any]:
+        whole = options.quick or (bits == BITS[0] and kept < 5 and split == 0)
+        return run_cell(films, split, bits, kept, with_variants=whole)
+
+    wanted = (
+        (folder / f"bits{bits}-kept{kept}-split{split}.json", {"bits": bits, "kept": kept, "split": split})
+        for split, bits, kept in cells(options.quick)
+    )
+    run_missing(wanted, run, facts, options.budget)
     if not (folder / "speed.json").exists() and not options.quick:
         write_result(folder / "speed.json", {"machine": machine(), "versions": versions(), **speed()})
 
