@@ -140,6 +140,12 @@ def test_what_edcf_writes_and_what_it_quotes_stand_apart(run: Run, tmp_path: Pat
     assert len(quoted) == 1 and quoted[0] in ("I did like the warm\x1b[31m tone.", "Nice.")
     assert facts["generated"] and "written by the model, nobody said so:" in text and "quoted from reviews" in text
     assert sum(row["share"] for row in facts["grounded"]) == pytest.approx(facts["score"])
+    more = [f"u{word},1,4,Strings,A {word} sound." for word in ("good", "bad", "dull", "clear", "rich", "thin")]
+    data.write_text("\n".join(["user,item,rating,title,review", *REVIEWED, *more]))
+    both(run, "fit", "EDCF", *words[:4], "--out", str(tmp_path / "more"), "--set", "epochs=1")
+    for asked, got in (("0", 0), ("5", 5), ("99", 8)):  # none but those of others, none twice
+        _, facts = both(run, "explain", str(tmp_path / "more"), "--user", "ann", "--item", "1", "--quotes", asked)
+        assert len({row["text"] for row in facts["grounded"] if row["quoted"]}) == got
 
 
 def test_a_written_sentence_is_marked_as_such() -> None:

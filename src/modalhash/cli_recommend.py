@@ -76,10 +76,16 @@ def save_with_titles(
 
 
 def quotes_of(folder: Path, model: Recommender) -> Quotes | None:
-    """The reviews beside a model, to quote from; None where there are none.  ValueError names a damaged file."""
+    """The reviews in a model or beside it, to quote from; None where there are none.
+
+    ValueError names a damaged file.
+    """
     from modalhash.datasets.reviews import read_reviews
+    from modalhash.recommend.edcf import EDCF
     from modalhash.recommend.quotes import Quotes
 
+    if isinstance(model, EDCF):
+        return model.quotes
     path = folder / REVIEWS
     if not path.exists():
         return None

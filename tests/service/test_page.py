@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from service_place import Place, picture
 
+import modalhash as mh
 from modalhash.collection import Collection
 from pages import Page
 
@@ -248,6 +249,28 @@ def test_recommendations_of_any_recommender_with_reasons(client: Client) -> None
     assert f"/page/recommended?item={first}" in html
     assert client.get(f"/page/recommended?item={first}").headers["content-type"] == "image/png"
     assert "There is no user x" in read(client, "/for-you?user=x").text
+
+
+def test_what_is_written_and_what_is_quoted_are_marked(start: Callable[..., Client], tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    import scipy.sparse as sp
+
+    from modalhash.cli_recommend import save_with_titles
+
+    rows = [(user, item) for user in range(8) for item in range(4) if user % 4 != item]
+    users, items = (list(column) for column in zip(*rows, strict=True))
+    texts = [f"User {user} likes the <b>warm</b> tone. Thing {item} is fine." for user, item in rows]
+    ratings = sp.csr_array(([5.0] * len(rows), (users, items)), shape=(8, 4))
+    model = mh.EDCF(n_bits=8, epochs=20, random_state=0).fit(ratings, reviews=(users, items, texts))
+    save_with_titles(model, tmp_path / "edcf", None)
+    client = start(recommender=tmp_path / "edcf")
+    html, why = client.get("/for-you?user=1&k=1").text, model.explain(1, 1)
+    said = [ground for ground in why.grounded if ground.quoted]
+    assert len(said) == html.count("<blockquote") == 2 and "<b>warm" not in html
+    assert html.count("quoted from reviews") == 1 and html.count("written by the model, nobody said so") == 1
+    text = read(client, "/for-you?user=1&k=1").text
+    assert why.generated and why.generated in text
+    assert all(f"“{ground.text}”" in text and ground.source in text for ground in said)
 
 
 def test_simulated_users_are_marked_as_such(client: Client, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ class EDCF(Recommender):
 
     def _remember(self, reviews: Reviews) -> None:
         """Keep the reviews, for sentences that are quoted: UTF-8 one after the other, and where each begins."""
-        vars(self).pop("_quotes", None)
+        vars(self).pop("quotes", None)
         letters = [text.encode("utf8", "surrogatepass") for text in reviews.texts]
         self.reviews_ = {
             "users": reviews.users,
@@ -319,12 +319,13 @@ class EDCF(Recommender):
         score = len(agree) / self.n_bits
         grounded = [Ground("codes", f"{len(agree)} of {self.n_bits} bits agree", score)]
         writer = None if self.tasks == "preference" else self
-        grounded += self._quotes.grounds(int(u), int(i), QUOTES, writer)
+        grounded += self.quotes.grounds(int(u), int(i), QUOTES, writer)
         return Explanation(self._sentence(u, i), grounded, score, agree)
 
     @cached_property
-    def _quotes(self) -> Quotes:
-        """The reviews of the fit, kept ready; an attribute that is not saved."""
+    def quotes(self) -> Quotes:
+        """The reviews of the fit, ready to quote from; an attribute that is not saved."""
+        self._check_fitted()
         kept, n = self.reviews_, len(self.reviews_["users"])
         texts = [self._text(review) for review in range(n)]
         shape = len(self.user_ids_), len(self.item_ids_)

@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, sqrt
-from typing import Any
 
 import numpy as np
 
 from modalhash.demo.hit_rates import split_ratings
 from modalhash.demo.simulated import Taste, simulate
-from modalhash.recommend.explanation import Explanation, in_words, source_name
+from modalhash.recommend.explanation import Explanation, Ground, in_words, source_name
 from modalhash.recommend.recommender import Recommender
 from modalhash.service.page.strips import Strip, strip
 from modalhash.views import Matrix
@@ -58,11 +57,12 @@ class Reason:
 
 @dataclass(frozen=True)
 class Pick:
-    """A recommended item: the reason in a line, what a system wrote, and the parts with their sources."""
+    """A recommended item: the reason in a line, what a system wrote, what it quotes, the parts with their sources."""
 
     id: Id
     why: str
     generated: str | None
+    quoted: Sequence[Ground]
     reasons: Sequence[Reason]
     alike: Sequence[Reason]
     agree: Strip
@@ -130,12 +130,13 @@ class Audience:
         agree = np.zeros(model.n_bits, dtype=bool)
         agree[found.bits] = True
         known = {str(id_): id_ for id_ in self.items}
-        parts = [_reason(ground, known) for ground in found.grounded]
+        parts = [_reason(ground, known) for ground in found.grounded if not ground.quoted]
         suits = told.taste is not None and bool(told.taste.likes[who, told.taste.of_items[at]])
         return Pick(
             item,
             in_words(found, model.n_bits),
             found.generated,
+            [ground for ground in found.grounded if ground.quoted],
             [part for part in parts if part.item is None],
             [part for part in parts if part.item is not None],
             strip(agree),
@@ -144,7 +145,7 @@ class Audience:
         )
 
 
-def _reason(ground: Any, known: Mapping[str, Id]) -> Reason:
+def _reason(ground: Ground, known: Mapping[str, Id]) -> Reason:
     named = RATED_ITEM.fullmatch(ground.source)
     item = known.get(named.group(1)) if named else None
     return Reason(source_name(ground), ground.text, ground.share, item)
