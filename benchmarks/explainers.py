@@ -15,6 +15,7 @@ from modalhash.recommend.text_peers import (
     accidental_sentence,
     central_sentence,
     helpful_sentence,
+    longest_sentence,
     usual_sentence,
     usual_words,
 )
@@ -35,6 +36,7 @@ ORDER = {  # system -> seeds; what matters most first
     "words in common": 1,
     "LexRank": 1,
     "most helpful review": 1,
+    "longest sentence": 1,
     "usual words": 1,
     "by chance": 1,
     "MDCF": 3,
@@ -156,6 +158,7 @@ OWN: dict[str, Callable[[Any, int], Told]] = {
     "words in common": in_common,
     "LexRank": quoted(lambda task, u, i, seed: central_sentence(task.quotes, u, i)),
     "most helpful review": quoted(helpful),
+    "longest sentence": quoted(lambda task, u, i, seed: longest_sentence(task.quotes, u, i)),
     "by chance": quoted(lambda task, u, i, seed: accidental_sentence(task.quotes, u, i, seed)),
     "usual words": words_of_item,
     "NRT-like": nrt,

@@ -57,7 +57,7 @@ def test_nothing_of_a_withheld_pair_is_known(load: Any) -> None:
         assert when[i] == max(when.values())
 
 
-@pytest.mark.parametrize("name", ["words in common", "LexRank", "most helpful review", "by chance"])
+@pytest.mark.parametrize("name", ["words in common", "LexRank", "most helpful review", "longest sentence", "by chance"])
 def test_peers_quote_and_are_grounded(load: Any, name: str) -> None:
     content = load("explain").run_cell(task(load), name, 0)
     found = content["texts"]["quoted"]
@@ -128,20 +128,17 @@ class Stub:
     def explain(self, user: Any, item: Any) -> Any:
         from modalhash.recommend.explanation import Explanation, Ground
 
-        quotes = self.quotes.grounds(user, int(item[1:]), 1, self)
+        quotes = self.quotes.grounds(user, int(item[1:]), 1)
         return Explanation(None if user == 0 else f"For {user}.", [Ground("x", "y", 0.5), *quotes], 0.5, np.arange(0))
 
-    def score_sentences(self, user: Any, item: Any, sentences: Any) -> Any:
-        return np.array([len(text) for text in sentences], dtype=float)
 
-
-def test_a_recommender_writes_and_ranks(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recommender_writes_and_quotes(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modalhash.catalog.make_recommender", lambda name, **given: Stub(**given))
     t = task(load)
     told = load("explainers").tell(t, "EDCF", 0)
     assert told.texts["written"][:2] == ["", "For 1."] and told.distances.shape == (N, M)
     for (u, i), text in zip(load("explain").pairs(t), told.texts["quoted"], strict=True):
-        assert len(text) == max((len(s.text) for s in t.quotes.candidates(u, i)), default=0)
+        assert [text] == [ground.text for ground in t.quotes.grounds(u, i, 1)] or not text
     assert load("explainers").tell(t, "EDCF_SR", 0).texts == {} and told.parameters == {"n_bits": 8}
     assert load("explain").run_cell(t, "EDCF", 0)["texts"]["quoted"]["grounded"] == 1
 
@@ -161,7 +158,7 @@ def test_the_generator_is_seeded_and_learns_what_is_usual(load: Any, monkeypatch
 
 def test_what_matters_most_is_run_first(load: Any) -> None:
     cells = load("explain").cells(False)
-    assert len(set(cells)) == len(cells) == 18 and cells[1] == ("EDCF", 0) and ("EDCF", 2) in cells
+    assert len(set(cells)) == len(cells) == 19 and cells[1] == ("EDCF", 0) and ("EDCF", 2) in cells
     assert load("explain").cells(True) == [cell for cell in cells if cell[1] == 0]
     assert load("explain").first_users(simulated(), 5).ratings.shape == (5, M)
 

@@ -266,7 +266,7 @@ def test_the_number_of_reviews_does_not_tell_which_pairs_were_drawn() -> None:
 
 def test_pairs_are_the_ratings_and_two_drawn_ones_each() -> None:
     given = sources()
-    problem = Problem(given, 2, 0.0, np.random.default_rng(0))
+    problem = Problem(given, 2, 0.0, np.random.default_rng(0), sentences_each=30)
     users = np.array([4, 7])
     pairs = problem.pairs(users)
     R = given.ratings.toarray()
@@ -274,9 +274,9 @@ def test_pairs_are_the_ratings_and_two_drawn_ones_each() -> None:
     assert rated.sum() == (R[users] > 0).sum() and len(pairs) == 3 * rated.sum()
     np.testing.assert_allclose(pairs.wanted, R[pairs.users, pairs.items], rtol=1e-6)
     assert (pairs.sentences[~rated] == -1).all()
-    for u, i, s in zip(pairs.users[rated], pairs.items[rated], pairs.sentences[rated], strict=True):
+    for u, i, own in zip(pairs.users[rated], pairs.items[rated], pairs.sentences[rated], strict=True):
         review = int(np.flatnonzero((given.reviews.users == u) & (given.reviews.items == i))[0])
-        assert given.first[review] <= s < given.first[review + 1]
+        assert set(own.tolist()) == set(range(given.first[review], given.first[review + 1]))  # thirty draws find both
 
 
 def test_a_planted_leak_is_not_learned_from() -> None:
@@ -521,14 +521,15 @@ def test_same_seed_same_sentences(fitted: mh.EDCF) -> None:
     assert any((other.networks_[key] != array).any() for key, array in fitted.networks_.items())
 
 
-def test_quotes_are_of_others_and_the_likeliest_comes_first(fitted: mh.EDCF) -> None:
+def test_quotes_are_of_others_and_most_words_in_common_come_first(fitted: mh.EDCF) -> None:
     _, (who, what, texts), _, _ = planted()
     for user, item in ((int(who[0]), int(what[0])), (1, 7)):
         quoted = [ground for ground in fitted.explain(user, item).grounded if ground.quoted]
         others = [t for u, i, t in zip(who, what, texts, strict=True) if i == item and u != user]
         assert quoted and all(any(ground.text in text for text in others) for ground in quoted)
-        scores = fitted.score_sentences(user, item, [ground.text for ground in quoted])
-        assert (np.diff(scores) <= 0).all()
+        ranked = fitted.quotes.rank(user, item)
+        scores = fitted.quotes.overlaps(ranked, user, item)[:, 0]
+        assert (np.diff(scores) <= 0).all() and quoted[0].text == ranked[0].text
 
 
 def test_odd_reviews_are_defined() -> None:

@@ -1,4 +1,4 @@
-"""Quotes are sentences of others about the item, ranked by the model or by words in common, with their source."""
+"""Quotes are sentences of others about the item, ranked by words in common, with their source."""
 
 from __future__ import annotations
 
@@ -112,31 +112,6 @@ def test_planted_words_are_quoted_and_grounded() -> None:
 def test_none_is_quoted_twice() -> None:
     q = quotes([(1, 0, "Warm tone. It is a WARM tone!"), (2, 0, "The warm tone."), (3, 0, "Cheap.")])
     assert [g.text for g in q.grounds(0, 0)] == ["Warm tone.", "Cheap."]
-
-
-class Scorer:
-    """A recommender that likes long sentences."""
-
-    user_ids_, item_ids_ = np.array(list("abcde")), np.arange(3) * 10
-
-    def __init__(self, value: Any = None) -> None:
-        self.value, self.asked = value, ("", 0)
-
-    def score_sentences(self, user: Any, item: Any, sentences: list[str]) -> Any:
-        self.asked = (user, item)
-        return np.array([len(text) for text in sentences]) if self.value is None else self.value
-
-
-def test_a_model_that_scores_ranks() -> None:
-    model = Scorer()
-    assert quotes().rank(4, 0, model)[0].text == "Sturdy box... and that is it."
-    assert model.asked == ("e", 0)
-    low = Scorer(np.array([-np.inf, 0.0, -np.inf, 0.0]))
-    assert [s.place for s in quotes().rank(0, 0, low)] == [2, 1, 1, 3]  # equal ones in their order
-    with pytest.raises(ValueError, match=r"score_sentences: expected \(4,\)"):
-        quotes().rank(0, 0, Scorer(np.zeros(3)))
-    with pytest.raises(ValueError, match="NaN"):
-        quotes().rank(0, 0, Scorer(np.full(4, np.nan)))
 
 
 def test_mdcf_says_its_views_and_quotes() -> None:

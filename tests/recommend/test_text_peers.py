@@ -11,6 +11,7 @@ from modalhash.recommend.text_peers import (
     accidental_sentence,
     central_sentence,
     helpful_sentence,
+    longest_sentence,
     lexrank,
     tf_idf,
     usual_sentence,
@@ -89,6 +90,12 @@ def test_the_helpful_sentence_opens_the_review_of_most_votes() -> None:
     ) is not None and found.text == "Shipping was slow."  # no votes: the first
     assert (found := helpful_sentence(q, 0, 1, votes)) is not None and found.review == 5  # review 4 is empty
     assert helpful_sentence(q, 0, 2) is None
+
+
+def test_the_longest_sentence_has_most_words() -> None:
+    q = quotes([(0, 0, "All of my own words count for nothing."), (1, 0, "One two. Three four five."), (2, 0, "A b c.")])
+    found = longest_sentence(q, 0, 0)
+    assert found is not None and found.text == "Three four five." and longest_sentence(q, 1, 1) is None
 
 
 def test_a_sentence_by_chance_is_the_same_for_the_same_seed() -> None:

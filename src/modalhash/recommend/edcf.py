@@ -88,6 +88,7 @@ class EDCF(Recommender):
     reviews_each: int = 8
     review_words: int = 20
     sentence_words: int = 20
+    sentences_each: int = 1
     max_words: int = 3000
     min_count: int = 3
     negatives: int = 2
@@ -111,8 +112,9 @@ class EDCF(Recommender):
         super()._check_parameters()
         for name in ("epochs", "batch_size", "rank", "word_width", "n_filters", "id_width", "attention_width"):
             check_integer(name, getattr(self, name), low=1)
-        for name in ("lstm_width", "reviews_each", "review_words", "sentence_words", "max_words", "min_count"):
+        for name in ("lstm_width", "reviews_each", "review_words", "sentence_words", "sentences_each", "max_words"):
             check_integer(name, getattr(self, name), low=1)
+        check_integer("min_count", self.min_count, low=1)
         check_integer("negatives", self.negatives, low=0)
         check_widths("windows", self.windows)
         check_widths("hidden", self.hidden)
@@ -140,7 +142,7 @@ class EDCF(Recommender):
             raise ValueError(f"ratings: expected positive ratings, found {ratings.data.min():g}")
         rng = self._rng()
         sources = self._sources(ratings, check_reviews(reviews, self.user_ids_, self.item_ids_, ratings), rng)
-        problem = Problem(sources, self.negatives, self.cold, rng)
+        problem = Problem(sources, self.negatives, self.cold, rng, self.sentences_each)
         seed, start = new_seed(rng), (0.0, 0.0)
         if self.weights == "final":
             start = tuple(self._train(problem, seed, start, learned=True).s.detach().tolist())
@@ -310,16 +312,15 @@ class EDCF(Recommender):
     def explain(self, user: Any, item: Any) -> Explanation:
         """A sentence written from the two codes, the share of agreeing bits, and three sentences that others wrote.
 
-        The quoted ones come from reviews of the item by others in the fit, those first that the writer finds likeliest
-        given the two codes (in `EDCF_SR`, which has no writer, those that share most words with the user's reviews).
+        The quoted ones come from reviews of the item by others in the fit, those first that share most words with the
+        user's other reviews: the writer likes best what could be said of anything (see `score_sentences`).
         """
         self._check_fitted()
         u, i = find_ids("user", self.user_ids_, user)[0], find_ids("item", self.item_ids_, item)[0]
         agree = np.flatnonzero(self.user_codes_[u].signs()[0] == self.item_codes_[i].signs()[0])
         score = len(agree) / self.n_bits
         grounded = [Ground("codes", f"{len(agree)} of {self.n_bits} bits agree", score)]
-        writer = None if self.tasks == "preference" else self
-        grounded += self.quotes.grounds(int(u), int(i), QUOTES, writer)
+        grounded += self.quotes.grounds(int(u), int(i), QUOTES)
         return Explanation(self._sentence(u, i), grounded, score, agree)
 
     @cached_property

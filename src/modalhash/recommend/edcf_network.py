@@ -68,6 +68,7 @@ class SideNetwork(nn.Module):
             self.by_review = nn.Linear(width, a.attention_width)
             self.by_id = nn.Linear(a.id_width, a.attention_width, bias=False)
             self.scores = nn.Linear(a.attention_width, 1, bias=False)  # μ2 would cancel in the softmax
+        self.unread = nn.Dropout(a.dropout)
         self.layers = mlp(  # normalised, so that no bit starts out the same for everyone
             [a.rank + a.reviews_each * width, *a.hidden, a.n_bits],
             activation="relu",
@@ -100,7 +101,7 @@ class SideNetwork(nn.Module):
         S = self.review_features(words(torch.from_numpy(given.rows)))
         nothing = S.new_zeros(1, S.shape[1])
         read = torch.cat([S, nothing])[torch.where(seen, slots, len(S))]  # (D, md, F)
-        read = self.weights(read, ids, seen)[:, :, None] * read  # (5.47)
+        read = self.unread(self.weights(read, ids, seen)[:, :, None] * read)  # (5.47)
         values: Tensor = self.layers(torch.cat([torch.from_numpy(given.p), read.flatten(1)], dim=1))
         return values
 

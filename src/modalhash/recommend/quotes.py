@@ -97,33 +97,21 @@ class Quotes:
         shared = (word for word in dict.fromkeys(own) if word in known)
         return sum(self.idf.get(word, 1.0) * (1 + log(known[word])) for word in shared) / sqrt(len(own) + PRIOR)
 
-    def rank(self, user: int, item: int, model: Any = None) -> list[Sentence]:
+    def rank(self, user: int, item: int) -> list[Sentence]:
         """The candidates, best first; equal ones stay in the order of the reviews.
 
-        model: a recommender whose `score_sentences(user, item, sentences)`, ids and texts, gives (sentences,) numbers,
-        large = fits; without one, what shares most with the user's own words comes first, and among equals (of a user
-        who wrote nothing: all) what shares most with the other sentences.
+        What shares most with the user's own words comes first, and among equals (of a user who wrote nothing: all)
+        what shares most with the other sentences.
         """
         sentences = self.candidates(user, item)
-        if not sentences:
-            return []
-        score = getattr(model, "score_sentences", None)
-        if score is None:
-            scores = self.overlaps(sentences, user, item)
-            order = np.lexsort((-scores[:, 1], -scores[:, 0]))
-        else:
-            who, what = model.user_ids_[user].item(), model.item_ids_[item].item()
-            scores = np.asarray(score(who, what, [sentence.text for sentence in sentences]))
-            if scores.shape != (len(sentences),) or np.isnan(scores).any():
-                raise ValueError(f"score_sentences: expected ({len(sentences)},) numbers, got {scores.shape}, or NaN")
-            order = np.argsort(-scores, kind="stable")
-        return [sentences[i] for i in order.tolist()]
+        scores = self.overlaps(sentences, user, item)
+        return [sentences[i] for i in np.lexsort((-scores[:, 1], -scores[:, 0])).tolist()]
 
-    def grounds(self, user: int, item: int, k: int = 3, model: Any = None) -> list[Ground]:
+    def grounds(self, user: int, item: int, k: int = 3) -> list[Ground]:
         """The k best sentences as reasons, none twice; fewer where others wrote fewer."""
         check_integer("k", k, low=0)
         known, found, said = self.words_of(user, item), [], set()
-        for sentence in self.rank(user, item, model) if k else []:
+        for sentence in self.rank(user, item) if k else []:
             own = " ".join(content_words(sentence.text)) or sentence.text
             if own not in said:
                 said.add(own)
@@ -152,7 +140,7 @@ def explain_with_quotes(model: Recommender, quotes: Quotes, user: Any, item: Any
         )
     u, i = find_ids("user", model.user_ids_, user)[0], find_ids("item", model.item_ids_, item)[0]
     said = {ground.text for ground in found.grounded if ground.quoted}
-    more = [ground for ground in quotes.grounds(int(u), int(i), k, model) if ground.text not in said]
+    more = [ground for ground in quotes.grounds(int(u), int(i), k) if ground.text not in said]
     return replace(found, grounded=[*found.grounded, *more[: max(0, k - len(said))]])
 
 

@@ -55,20 +55,19 @@ def write(net: Arrays, C: F64, most: int) -> list[int]:
 def log_likelihood(net: Arrays, C: F64, rows: Words) -> F64:
     """Mean log-probability of the known words of each row (n, width) and of its END, -inf for a row without any."""
     totals, counts = np.zeros(len(rows)), np.zeros(len(rows))
-    h, c = _start(net, np.repeat(C[None], len(rows), axis=0))
+    h, c = _start(net, np.repeat(C[None].astype(np.float32), len(rows), axis=0))  # single precision: many sentences
     for word in rows.T:
-        counted = (word != PAD) & (word != UNKNOWN)
-        scores = logits(net, h)
-        chosen = scores[np.arange(len(rows)), word] - _log_sum(scores)
-        totals += np.where(counted, chosen, 0.0)
-        counts += counted
+        at = np.flatnonzero((word != PAD) & (word != UNKNOWN))
+        scores = logits(net, h[at])
+        totals[at] += scores[np.arange(len(at)), word[at]] - _log_sum(scores)
+        counts[at] += 1
         h, c = step(net, net["words"][word], h, c)
     return np.where(has_words(rows), totals / np.maximum(counts, 1), -np.inf)
 
 
 def _start(net: Arrays, C: F64) -> tuple[F64, F64]:
     x = np.tanh(C @ net["context"] + net["context.bias"])  # (5.55)
-    nothing = np.zeros((len(C), net["hidden"].shape[0]))
+    nothing = np.zeros((len(C), net["hidden"].shape[0]), dtype=C.dtype)
     return step(net, x, nothing, nothing)
 
 

@@ -96,6 +96,11 @@ def helpful_sentence(quotes: Quotes, user: int, item: int, helpful: Array | None
     return quotes.sentences(written[int(np.argmax(votes))])[0]
 
 
+def longest_sentence(quotes: Quotes, user: int, item: int) -> Sentence | None:
+    """The sentence about an item with most words, the first of equal ones: what length alone is worth to a measure."""
+    return max(quotes.candidates(user, item), key=lambda sentence: len(words(sentence.text)), default=None)
+
+
 def accidental_sentence(quotes: Quotes, user: int, item: int, seed: int = 0) -> Sentence | None:
     """A sentence about an item drawn at random; the same for the same seed, user and item."""
     found = quotes.candidates(user, item)
