@@ -136,6 +136,8 @@ def run_cell(task: Task, name: str, seed: int) -> dict[str, Any]:
     content["preference"] = None if told.distances is None else preference(task, told.distances)
     content["texts"] = {kind: text_measures(task, texts) for kind, texts in told.texts.items()}
     content["examples"] = examples(task, told)
+    if told.listening:
+        content["listening"] = told.listening
     return content
 
 

@@ -8,6 +8,7 @@ from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from listening import listening
 
 from modalhash.recommend.explanation import Ground
 from modalhash.recommend.peers import popularity
@@ -53,6 +54,7 @@ class Told:
     seconds: float = 0.0  # CPU of the fit
     told_seconds: float = 0.0  # and of all texts
     parameters: dict[str, Any] = field(default_factory=dict)
+    listening: dict[str, Any] | None = None
 
 
 def tell(task: Task, name: str, seed: int) -> Told:
@@ -63,7 +65,7 @@ def tell(task: Task, name: str, seed: int) -> Told:
 
 
 def edcf(task: Task, name: str, seed: int) -> Told:
-    """EDCF or a variant: codes, the sentence that it writes, and the sentence of others that it finds most likely."""
+    """EDCF or a variant: codes, the sentence that it writes, and the sentence of others that it quotes first."""
     from modalhash.catalog import make_recommender
 
     model = make_recommender(name, random_state=seed, **EDCF_SETTINGS)
@@ -79,6 +81,9 @@ def edcf(task: Task, name: str, seed: int) -> Told:
     found = [model.explain(u, ids[i].item()) for u, i in pairs(task)]
     told.told_seconds = process_time() - started
     told.texts["written"] = [one.generated or "" for one in found]
+    if name != "EDCF":  # its variants quote the same: quotes go by words in common
+        return told
+    told.listening = listening(model, task) if seed == 0 else None
     return with_quotes(told, [[ground for ground in one.grounded if ground.quoted] for one in found])
 
 

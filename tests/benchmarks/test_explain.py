@@ -135,12 +135,34 @@ class Stub:
 def test_a_recommender_writes_and_quotes(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modalhash.catalog.make_recommender", lambda name, **given: Stub(**given))
     t = task(load)
+    monkeypatch.setattr(load("explainers"), "listening", lambda model, task: {"pairs": len(task.users)})
     told = load("explainers").tell(t, "EDCF", 0)
     assert told.texts["written"][:2] == ["", "For 1."] and told.distances.shape == (N, M)
     for (u, i), text in zip(load("explain").pairs(t), told.texts["quoted"], strict=True):
         assert [text] == [ground.text for ground in t.quotes.grounds(u, i, 1)] or not text
     assert load("explainers").tell(t, "EDCF_SR", 0).texts == {} and told.parameters == {"n_bits": 8}
-    assert load("explain").run_cell(t, "EDCF", 0)["texts"]["quoted"]["grounded"] == 1
+    cell = load("explain").run_cell(t, "EDCF", 0)
+    assert cell["texts"]["quoted"]["grounded"] == 1 and cell["listening"] == {"pairs": N}
+    assert set(load("explainers").tell(t, "EDCF_WA", 0).texts) == {"written"}
+
+
+@pytest.mark.skipif(not find_spec("torch"), reason="pip install 'modalhash[deep]'")
+def test_what_the_writer_hears(load: Any) -> None:
+    import modalhash as mh
+
+    t = task(load)
+    model = mh.EDCF(n_bits=8, epochs=2, random_state=0, sentence_words=8)
+    model.fit(t.split.train, reviews=t.reviews, item_ids=t.source.item_ids)
+    found = load("listening").listening(model, t)
+    assert found["pairs"] == N // 4 and 0 < found["nats"]["codes"] < 10 and found["nats"]["mean codes"] > 0
+    ranked = found["ranked"]
+    assert ranked["length"]["words"] == max(row["words"] for row in ranked.values())
+    listener = load("listening").Listener(model)
+    sentences = ["It is warm.", "zzzz", "Nobody knows this many words."]
+    given, anyhow, words = listener.likelihoods(0, 3, sentences)
+    scores = model.score_sentences(0, "i3", sentences)
+    assert given[0] == pytest.approx(scores[0]) and (given[1], words[1]) == (-1e9, 0) and scores[1] == -np.inf
+    assert words[0] == 5 and anyhow[0] != given[0]  # it is warm . END
 
 
 @pytest.mark.skipif(not find_spec("torch"), reason="pip install 'modalhash[deep]'")

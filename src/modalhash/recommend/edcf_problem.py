@@ -50,7 +50,9 @@ class Sources:
 class Problem:
     """Batches of pairs, and what either side of a pair may read."""
 
-    def __init__(self, given: Sources, negatives: int, cold: float, rng: np.random.Generator, sentences_each: int = 1) -> None:
+    def __init__(
+        self, given: Sources, negatives: int, cold: float, rng: np.random.Generator, sentences_each: int = 1
+    ) -> None:
         self.given, self.negatives, self.cold, self.rng = given, negatives, cold, rng
         self.sentences_each = sentences_each
         self.rated = pairs_of(given.ratings)
