@@ -127,22 +127,36 @@ def seconds(cells: Cells, key: str) -> str:
     return f"{mean:.0f}" if mean >= 10 else (f"{mean:.1f}" if mean > 0 else "")
 
 
+def writer_text(results: Path) -> str:
+    """What the writer of EDCF hears of the codes, and how well it ranks quotes."""
+    found = [cell["listening"] for cell in read_cells(results / "explain").get("EDCF", []) if "listening" in cell]
+    if not found:
+        raise FileNotFoundError("EDCF-seed0.json")
+    nats, keys = found[0]["nats"], ("ROUGE-1 P", "ROUGE-1 F1", "words")
+    rows = [
+        [name, *(f"{row[key]:.3f}" for key in keys[:2]), f"{row['words']:.1f}"]
+        for name, row in found[0]["ranked"].items()
+    ]
+    told = (
+        f"The writer (seed 0) needs {nats['codes']:.4f} nats a word of the withheld reviews given the pair's codes, "
+        f"and {nats['mean codes']:.4f} given the mean codes of everybody."
+    )
+    note = f"*the quote that comes first by each rule against the withheld review; {found[0]['pairs']} pairs*"
+    return f"{told}\n\n{note}\n\n{markdown(['ranked by', *keys], rows)}"
+
+
 def examples_text(results: Path) -> str:
-    """The drawn pairs with what was written of the item afterwards, and the texts of EDCF and of words in common."""
+    """The drawn pairs with what was written of the item afterwards, what EDCF wrote and what is quoted."""
     groups = read_cells(results / "explain")
-    rows = {name: groups[name][0]["examples"] for name in ("EDCF", "words in common") if name in groups}
+    written, quoted = (groups[name][0]["examples"] if name in groups else [] for name in ("EDCF", "words in common"))
     parts = []
-    for n, row in enumerate(next(iter(rows.values()), [])):
-        lines = [f"**{n + 1}.** User {row['user']}, item {row['item']}"]
-        if "EDCF" in rows:
-            own = rows["EDCF"][n]
-            lines += [f"- written by EDCF: {cell(own.get('written', ''))}"]
-            lines += [f"- quoted, ranked by EDCF: “{cell(own['quoted'])}” ({cell(own['source'])})"]
-        if "words in common" in rows:
-            own = rows["words in common"][n]
-            lines += [f"- quoted, by words in common: “{cell(own['quoted'])}” ({cell(own['source'])})"]
+    for n, row in enumerate(quoted):
+        lines = [f"**{n + 1}.** User {row['user']}, item {row['item']}", ""]
+        if written:
+            lines += [f"- written by EDCF: {cell(written[n]['written'])}"]
+        lines += [f"- quoted: “{cell(row['quoted'])}” ({cell(row['source'])})"]
         lines += [f"- what the user wrote then (withheld): “{cell(row['written_then'])}”"]
-        parts.append("\n".join([lines[0], "", *lines[1:]]))
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -152,4 +166,8 @@ def cell(text: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#~" else sign for sign in line).replace("&", "&amp;")
 
 
-EXPLAIN: dict[str, Callable[[Path], str]] = {"explain": explain_text, "explanations": examples_text}
+EXPLAIN: dict[str, Callable[[Path], str]] = {
+    "explain": explain_text,
+    "explanations": examples_text,
+    "explain-writer": writer_text,
+}

@@ -93,9 +93,7 @@ def test_the_helpful_sentence_opens_the_review_of_most_votes() -> None:
 
 
 def test_the_longest_sentence_has_most_words() -> None:
-    q = quotes(
-        [(0, 0, "My own words count for nothing."), (1, 0, "One two. Three four five."), (2, 0, "A b c.")]
-    )
+    q = quotes([(0, 0, "My own words count for nothing."), (1, 0, "One two. Three four five."), (2, 0, "A b c.")])
     found = longest_sentence(q, 0, 0)
     assert found is not None and found.text == "Three four five." and longest_sentence(q, 1, 1) is None
 

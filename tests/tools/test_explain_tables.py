@@ -14,6 +14,7 @@ import pytest
 import modalhash as mh
 
 TOOL = Path(__file__).parents[2] / "tools/make_tables.py"
+TABLES = "explain", "explain-writer", "explanations"
 ROUGE = {f"ROUGE-{kind} {part}": 0.125 for kind in "12L" for part in ("P", "R", "F1")}
 
 
@@ -35,6 +36,11 @@ def cell(system: str, seed: int, shift: float = 0.0) -> dict[str, Any]:
     content |= {"preference": {"sampled": ranks, "whole": ranks}, "texts": {"written": texts(0.2 + shift)}}
     row = {"user": 7, "item": "B1", "written_then": "Fine *as* it is", "written": "i <b>love it & | _more_"}
     content["examples"] = [{**row, "quoted": "Warm `tone`.", "source": "review by user 3, sentence 1 of 2"}]
+    ranked = {
+        name: {"ROUGE-1 P": 0.25, "ROUGE-1 F1": 0.125, "words": words} for name, words in (("length", 40.0), ("x", 9.0))
+    }
+    if seed == 0:
+        content["listening"] = {"nats": {"codes": 4.5, "mean codes": 4.5012}, "pairs": 10, "ranked": ranked}
     if system != "EDCF":
         content |= {"preference": None, "texts": {"quoted": texts(0.3, None)}}
         content["examples"][0].pop("written")
@@ -44,7 +50,7 @@ def cell(system: str, seed: int, shift: float = 0.0) -> dict[str, Any]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "docs").mkdir()
-    marks = "".join(f"<!-- table: {name} -->\n<!-- end of table -->\n" for name in ("explain", "explanations"))
+    marks = "".join(f"<!-- table: {name} -->\n<!-- end of table -->\n" for name in TABLES)
     (tmp_path / "docs/page.md").write_text(marks, encoding="utf8")
     folder = tmp_path / "results/explain"
     folder.mkdir(parents=True)
@@ -71,7 +77,7 @@ def test_every_measure_is_shown_with_its_spread(root: Path) -> None:
     assert text.count("| words in common |") == 2 and "| words in common | quotes | 0.300 | 0.125 |" in text
     assert "| EDCF | written | 0.210 ± 0.014 | 0.125 ± 0.000 |" in text and "| 1.50 ± 0.00 | 2.50 ± 0.00 |" in text
     assert "| words in common | quotes | 0.100 | 0.200 | 0.750 | 0.500 | — | 0.975 | 9.5 |  |" in text
-    assert "Cut to keep the time: 15 of 18 cells" in text and "Data amazon, abcdef012345." in text
+    assert "Cut to keep the time: 16 of 19 cells" in text and "Data amazon, abcdef012345." in text
     assert "1 + 9" in text and "40 users, 30 items, 90 training ratings" in text
 
 
@@ -79,8 +85,16 @@ def test_examples_are_shown_as_they_are(root: Path) -> None:
     text = run(root)[0]
     assert "**1.** User 7, item B1" in text
     assert "- written by EDCF: i \\<b\\>love it &amp; \\| \\_more\\_" in text
-    assert text.count("“Warm \\`tone\\`.” (review by user 3, sentence 1 of 2)") == 2
+    assert text.count("“Warm \\`tone\\`.” (review by user 3, sentence 1 of 2)") == 1
     assert "“Fine \\*as\\* it is”" in text
+
+
+def test_what_the_writer_hears_is_shown(root: Path) -> None:
+    text = run(root)[0]
+    assert "4.5000 nats a word" in text and "and 4.5012 given the mean codes" in text and "; 10 pairs*" in text
+    assert "| length | 0.250 | 0.125 | 40.0 |" in text and "| x | 0.250 | 0.125 | 9.0 |" in text
+    (root / "results/explain/a.json").unlink()
+    assert "Not run yet." in run(root)[0]
 
 
 def test_what_does_not_belong_together_is_refused(root: Path) -> None:
@@ -94,4 +108,4 @@ def test_what_does_not_belong_together_is_refused(root: Path) -> None:
         file.unlink()
     assert "no result file" in run(root)[1]
     path.parent.rmdir()
-    assert run(root)[0].count("Not run yet.") == 2
+    assert run(root)[0].count("Not run yet.") == 3

@@ -19,7 +19,7 @@ ROUNDS = 20  # tries to find an item that the user has not rated
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Some pairs: positions, rating over the largest (0 for drawn ones), and the sentences to learn (pairs, each) or -1."""
+    """Some pairs: positions, rating over the largest (0 for drawn ones), and sentences to learn (pairs, each) or -1."""
 
     users: Positions
     items: Positions
