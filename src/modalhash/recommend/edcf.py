@@ -88,7 +88,6 @@ class EDCF(Recommender):
     reviews_each: int = 8
     review_words: int = 20
     sentence_words: int = 20
-    sentences_each: int = 1
     max_words: int = 3000
     min_count: int = 3
     negatives: int = 2
@@ -112,9 +111,8 @@ class EDCF(Recommender):
         super()._check_parameters()
         for name in ("epochs", "batch_size", "rank", "word_width", "n_filters", "id_width", "attention_width"):
             check_integer(name, getattr(self, name), low=1)
-        for name in ("lstm_width", "reviews_each", "review_words", "sentence_words", "sentences_each", "max_words"):
+        for name in ("lstm_width", "reviews_each", "review_words", "sentence_words", "max_words", "min_count"):
             check_integer(name, getattr(self, name), low=1)
-        check_integer("min_count", self.min_count, low=1)
         check_integer("negatives", self.negatives, low=0)
         check_widths("windows", self.windows)
         check_widths("hidden", self.hidden)
@@ -142,7 +140,7 @@ class EDCF(Recommender):
             raise ValueError(f"ratings: expected positive ratings, found {ratings.data.min():g}")
         rng = self._rng()
         sources = self._sources(ratings, check_reviews(reviews, self.user_ids_, self.item_ids_, ratings), rng)
-        problem = Problem(sources, self.negatives, self.cold, rng, self.sentences_each)
+        problem = Problem(sources, self.negatives, self.cold, rng)
         seed, start = new_seed(rng), (0.0, 0.0)
         if self.weights == "final":
             start = tuple(self._train(problem, seed, start, learned=True).s.detach().tolist())

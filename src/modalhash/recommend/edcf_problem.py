@@ -19,12 +19,12 @@ ROUNDS = 20  # tries to find an item that the user has not rated
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Some pairs: positions, rating over the largest (0 for drawn ones), and sentences to learn (pairs, each) or -1."""
+    """Some pairs: positions, rating over the largest (0 for drawn ones), and the sentence to learn or -1."""
 
     users: Positions
     items: Positions
     wanted: NDArray[np.float32]
-    sentences: NDArray[np.int64]
+    sentences: Positions
 
     def __len__(self) -> int:
         return len(self.users)
@@ -50,11 +50,8 @@ class Sources:
 class Problem:
     """Batches of pairs, and what either side of a pair may read."""
 
-    def __init__(
-        self, given: Sources, negatives: int, cold: float, rng: np.random.Generator, sentences_each: int = 1
-    ) -> None:
+    def __init__(self, given: Sources, negatives: int, cold: float, rng: np.random.Generator) -> None:
         self.given, self.negatives, self.cold, self.rng = given, negatives, cold, rng
-        self.sentences_each = sentences_each
         self.rated = pairs_of(given.ratings)
         self.scales = scale_of(given.features.P), scale_of(given.features.Q)
         reviews = given.reviews
@@ -79,7 +76,7 @@ class Problem:
             np.concatenate([u, drawn_u]),
             np.concatenate([v, drawn_v]),
             np.concatenate([r, nothing]).astype(np.float32),
-            np.concatenate([sentences, np.full((len(drawn_u), self.sentences_each), -1)]),
+            np.concatenate([sentences, np.full(len(drawn_u), -1)]),
         )
 
     def _rated_by(self, users: Positions) -> tuple[Positions, Positions, NDArray[np.float64]]:
@@ -90,17 +87,16 @@ class Problem:
         at = np.concatenate(found)
         return np.repeat(users, [len(own) for own in found]), R.indices[at].astype(np.int64), R.data[at]
 
-    def _sentences(self, users: Positions, items: Positions) -> NDArray[np.int64]:
-        """Sentences of the pair's review (pairs, sentences_each), each drawn at random, or -1."""
+    def _sentences(self, users: Positions, items: Positions) -> Positions:
+        """A sentence of the pair's review, drawn at random, or -1."""
         keys, first = users * self.given.ratings.shape[1] + items, self.given.first
         at = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
         if not len(self.keys):
-            return np.full((len(keys), self.sentences_each), -1)
+            return np.full(len(keys), -1)
         review = self.by_pair[at]
         count = np.where(self.keys[at] == keys, first[review + 1] - first[review], 0)
-        chance = self.rng.random((len(keys), self.sentences_each))
-        drawn = first[review][:, None] + np.floor(chance * count[:, None]).astype(np.int64)
-        return np.where(count[:, None] > 0, drawn, -1)
+        drawn = first[review] + np.floor(self.rng.random(len(keys)) * count).astype(np.int64)
+        return np.where(count > 0, drawn, -1)
 
     def _unrated(self, users: Positions) -> tuple[Positions, Positions]:
         """An item for each user that the user has not rated; users who rated nearly everything may lose some."""

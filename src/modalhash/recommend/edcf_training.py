@@ -78,10 +78,10 @@ class Objective:
         return preference_loss(similarity(b, d), torch.from_numpy(pairs.wanted))
 
     def _explanation(self, b: torch.Tensor, d: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-        told, which = np.nonzero(pairs.sentences >= 0)
+        told = np.flatnonzero(pairs.sentences >= 0)
         if self.weights.tasks == "preference" or not len(told):
             return b.new_zeros(())
-        rows = torch.from_numpy(self.problem.given.sentences[pairs.sentences[told, which]].astype(np.int64))
+        rows = torch.from_numpy(self.problem.given.sentences[pairs.sentences[told]].astype(np.int64))
         at = torch.from_numpy(told)
         logits = self.network.writer(self.network.words, contexts(b[at], d[at]), rows)
         return explanation_loss(logits, rows)
@@ -108,7 +108,7 @@ def only_rated(pairs: Pairs) -> Pairs:
 
 def twice(pairs: Pairs) -> Pairs:
     """The pairs, and once more."""
-    return Pairs(*(np.concatenate([getattr(pairs, field.name)] * 2) for field in fields(pairs)))
+    return Pairs(*(np.tile(getattr(pairs, field.name), 2) for field in fields(pairs)))
 
 
 def squares(network: EDCFNetwork) -> torch.Tensor:
