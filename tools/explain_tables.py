@@ -10,10 +10,10 @@ import numpy as np
 from speed_tables import markdown, read
 
 ORDER = (
-    "EDCF", "EDCF_SR", "EDCF_SE", "EDCF_WA", "EDCF_EMW", "EDCF_FMW", "MDCF", "popularity", "NRT-like",
-    "words in common", "LexRank", "most helpful review", "longest sentence", "usual words", "by chance",
+    "EDCF", "EDCF_SR", "EDCF_SE", "EDCF_WA", "EDCF_EMW", "EDCF_FMW", "EDCF without reviews", "MDCF", "popularity",
+    "NRT-like", "words in common", "LexRank", "most helpful review", "longest sentence", "usual words", "by chance",
 )  # fmt: skip
-PLANNED = 19
+PLANNED = 22
 ROUGE = [f"ROUGE-{kind} {part}" for kind in ("1", "2", "L") for part in ("P", "R", "F1")]
 NAMES = {"written": "written", "quoted": "quotes"}
 Cells = list[dict[str, Any]]
@@ -166,8 +166,14 @@ def cell(text: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#~" else sign for sign in line).replace("&", "&amp;")
 
 
+def preference_alone(results: Path) -> str:
+    """The first table of the folder `explain`."""
+    return preference_text(read_cells(results / "explain"))
+
+
 EXPLAIN: dict[str, Callable[[Path], str]] = {
     "explain": explain_text,
+    "explain-preference": preference_alone,
     "explanations": examples_text,
     "explain-writer": writer_text,
 }

@@ -147,6 +147,15 @@ def test_a_recommender_writes_and_quotes(load: Any, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.skipif(not find_spec("torch"), reason="pip install 'modalhash[deep]'")
+def test_codes_without_reviews_are_those_of_the_ratings(load: Any) -> None:
+    t = task(load)
+    told = load("explainers").tell(t, "EDCF without reviews", 0)
+    assert told.distances.shape == (N, M) and not told.texts and told.parameters["tasks"] == "preference"
+    t.source.reviews.texts[:] = ["changed"] * len(t.source.reviews.texts)
+    assert (load("explainers").tell(t, "EDCF without reviews", 0).distances == told.distances).all()
+
+
+@pytest.mark.skipif(not find_spec("torch"), reason="pip install 'modalhash[deep]'")
 def test_what_the_writer_hears(load: Any) -> None:
     import modalhash as mh
 
@@ -180,7 +189,7 @@ def test_the_generator_is_seeded_and_learns_what_is_usual(load: Any, monkeypatch
 
 def test_what_matters_most_is_run_first(load: Any) -> None:
     cells = load("explain").cells(False)
-    assert len(set(cells)) == len(cells) == 19 and cells[1] == ("EDCF", 0) and ("EDCF", 2) in cells
+    assert len(set(cells)) == len(cells) == 22 and cells[1] == ("EDCF", 0) and ("EDCF", 2) in cells
     assert load("explain").cells(True) == [cell for cell in cells if cell[1] == 0]
     assert load("explain").first_users(simulated(), 5).ratings.shape == (5, M)
 

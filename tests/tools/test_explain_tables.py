@@ -77,7 +77,7 @@ def test_every_measure_is_shown_with_its_spread(root: Path) -> None:
     assert text.count("| words in common |") == 2 and "| words in common | quotes | 0.300 | 0.125 |" in text
     assert "| EDCF | written | 0.210 ± 0.014 | 0.125 ± 0.000 |" in text and "| 1.50 ± 0.00 | 2.50 ± 0.00 |" in text
     assert "| words in common | quotes | 0.100 | 0.200 | 0.750 | 0.500 | — | 0.975 | 9.5 |  |" in text
-    assert "Cut to keep the time: 16 of 19 cells" in text and "Data amazon, abcdef012345." in text
+    assert "Cut to keep the time: 19 of 22 cells" in text and "Data amazon, abcdef012345." in text
     assert "1 + 9" in text and "40 users, 30 items, 90 training ratings" in text
 
 
