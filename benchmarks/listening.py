@@ -79,5 +79,5 @@ def rankings(listener: Listener, task: Task, user: int, item: int, texts: list[s
 
 def measures(texts: list[str], references: list[str]) -> dict[str, float]:
     found = rouge(texts, references)
-    kept = {name: float(found[name].mean()) for name in ("ROUGE-1 P", "ROUGE-1 F1")}
-    return {name: round(v, 4) for name, v in (kept | {"words": np.mean([len(t.split()) for t in texts])}).items()}
+    kept = {name: round(float(found[name].mean()), 4) for name in ("ROUGE-1 P", "ROUGE-1 F1")}
+    return kept | {"words": round(float(np.mean([len(text.split()) for text in texts])), 2)}
