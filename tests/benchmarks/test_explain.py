@@ -172,6 +172,11 @@ def test_what_the_writer_hears(load: Any) -> None:
     scores = model.score_sentences(0, "i3", sentences)
     assert given[0] == pytest.approx(scores[0]) and (given[1], words[1]) == (-1e9, 0) and scores[1] == -np.inf
     assert words[0] == 5 and anyhow[0] != given[0]  # it is warm . END
+    said = [sentence.text for sentence in t.quotes.candidates(0, 3)]
+    given, anyhow, _ = listener.likelihoods(0, 3, said)
+    scores = load("listening").rankings(listener, t, 0, 3, said)
+    assert len(said) > 1 and (scores["mutual information"] == given - anyhow).all()
+    assert (scores["likelihood"] == given).all() and scores["length"][0] == len(said[0].split())
 
 
 @pytest.mark.skipif(not find_spec("torch"), reason="pip install 'modalhash[deep]'")

@@ -340,6 +340,21 @@ def test_review_features_are_the_largest_of_the_loop() -> None:
         np.testing.assert_allclose(found, np.maximum(np.max(z, axis=1) + side["filters.3.bias"], 0), atol=1e-5)
 
 
+def test_some_of_what_is_read_is_dropped_in_training_only() -> None:
+    """Without hidden layers there is no other dropout: p goes through whole, reviews do not."""
+    problem = Problem(sources(), 2, 0.0, np.random.default_rng(0))
+    given = documents_of(problem, 0, problem.pairs(np.arange(6)), interactions=True)
+    for dropout, same in ((0.0, True), (0.5, False)):
+        torch.manual_seed(0)
+        words = torch.nn.Embedding(300, SMALL["word_width"])
+        side = net.SideNetwork(sizes(words=300, hidden=(), dropout=dropout), 20)
+        assert bool(torch.equal(side(words, given), side(words, given))) is same
+        bare = replace(given, slots=np.full_like(given.slots, -1))
+        assert torch.equal(side(words, bare), side(words, bare))
+        side.eval()
+        assert torch.equal(side(words, given), side(words, given))
+
+
 def test_attention_sums_to_one_over_what_is_seen() -> None:
     network, _ = both()
     side = network.side(0).arrays(network.words)

@@ -270,7 +270,8 @@ def test_what_is_written_and_what_is_quoted_are_marked(start: Callable[..., Clie
     assert html.count("quoted from reviews") == 1 and html.count("written by the model, nobody said so") == 1
     text = read(client, "/for-you?user=1&k=1").text
     assert why.generated and why.generated in text
-    assert all(f"“{ground.text}”" in text and ground.source in text for ground in said)
+    assert all(text.count(ground.text) == 1 and f"“{ground.text}”" in text for ground in said)
+    assert all(ground.source in text for ground in said)
 
 
 def test_simulated_users_are_marked_as_such(client: Client, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
