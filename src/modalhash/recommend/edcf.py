@@ -295,9 +295,9 @@ class EDCF(Recommender):
 
     # reasons
     def score_sentences(self, user: Any, item: Any, sentences: Sequence[str]) -> F64:
-        """How well each sentence says why the item suits the user, (sentences,), larger = better.
+        """How likely the writer finds each sentence, given the two codes, (sentences,), larger = likelier.
 
-        The mean log-probability of its known words under the writer, given the two codes; -inf without a known word.
+        The mean log-probability of its known words; -inf without a known word.
         """
         self._check_fitted()
         if self.tasks == "preference":
