@@ -3,8 +3,6 @@
 A test refuses words that are no longer on their page, so that the list cannot outlive them.
 """
 
-LEFT = {"docs/systems/edcf.md": "its figures are still to become cards of the explanation benchmark"}
-
 SETTING = "a setting, or one of the text"
 LIMIT = "a limit or a promise that a test holds"
 RULE = "a rule of the method or of the protocol"
@@ -13,7 +11,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "docs/compare.md": {
         "a 95 % interval": RULE,
         "the margin of 0.01": RULE,
-        "600 seconds": SETTING,
+        "540 seconds": SETTING,
         "within 0.03 in Recall@10": LIMIT,
     },
     "docs/distributed.md": {"(2.6 or later)": "a version", "15 s (issue 65983 of Ray)": "a limit of Ray"},
@@ -48,6 +46,11 @@ ALLOWED: dict[str, dict[str, str]] = {
         "(text: 0.01 and 0.001;": SETTING,
         "α of 0.1 and more": SETTING,
         "0.01, momentum 0.9": SETTING,
+    },
+    "docs/systems/edcf.md": {
+        "(5.59 with s": "an equation of the text",
+        "5 words, 5.41-5.43)": "equations of the text",
+        "0.34 · 5 = 1.7": "an example of the text",
     },
     "docs/systems/lagnh.md": {"is 0.3 times the mean distance": SETTING},
     "docs/systems/mdcf.md": {"r(2s − 1)": "a formula"},

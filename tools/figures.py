@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from allowed_figures import ALLOWED, LEFT
+from allowed_figures import ALLOWED
 from speed_tables import read
 
 FIGURE = re.compile(r"([+−-]?(?:\d[\d,]*)?\.?\d+)(<!-- = (\S+\.json) (.+?)(?: \* ([\d.]+))? -->)")
@@ -75,8 +75,6 @@ def value_at(content: Any, path: str, place: str) -> float:
 
 def unmarked(name: str, text: str) -> Iterator[str]:
     """Measured figures of a page without a mark, each with its line."""
-    if name in LEFT:
-        return
 
     def blank(found: re.Match[str]) -> str:
         return re.sub(r"[^\n]", " ", found[0])

@@ -103,7 +103,7 @@ def compare(
     systems: Sequence[str] | None = None,
     *,
     seeds: int = 3,
-    budget: float | None = 600.0,
+    budget: float | None = 540.0,
     out: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = lambda text: None,
     setting: Setting | None = None,
