@@ -96,6 +96,7 @@ def test_columns_say_why_there_are_no_floats(client: Client) -> None:
 
 
 def test_columns_of_floats_where_they_are_kept(client: Client, place: Place) -> None:
+    from modalhash.service.page.floats import unit
     from modalhash.service.page.kept import as_shown
 
     kept = client.app.state.page
@@ -103,10 +104,7 @@ def test_columns_of_floats_where_they_are_kept(client: Client, place: Place) -> 
     kept.vectors = {id_: as_shown(moment, i) for i, id_ in enumerate(moment.index.ids.tolist())}
     page = read(client, "/?q=fruit&columns=true&k=4")
     by_floats = found(page)[:4]
-    name, matrix = moment.raw_view("text", "fruit")
-    from modalhash.service.page.floats import outputs
-
-    query = outputs(moment.hasher, {name: matrix})[0].astype(np.float64)
+    query = unit(moment.hasher.outputs(moment.raw_views("fruit")))[0].astype(np.float64)
     values = np.stack([kept.vectors[id_] for id_ in moment.index.ids.tolist()]).astype(np.float64)
     nearest = np.argsort(1 - (values @ query), kind="stable")[:4]
     assert by_floats == [str(moment.id(int(i))) for i in nearest]
@@ -115,7 +113,7 @@ def test_columns_of_floats_where_they_are_kept(client: Client, place: Place) -> 
 
 def test_unknown_words_are_told_not_an_error(client: Client) -> None:
     page = read(client, "/?q=qqqq")
-    assert "nothing in these words is known here: “qqqq”" in page.text and not found(page)
+    assert "nothing in this text is known to the collection: 'qqqq'" in page.text and not found(page)
     broken = client.post("/page/search", files={"picture": ("a.png", b"no picture")})
     assert broken.status_code == 200 and "is no readable" in broken.text
 
@@ -167,7 +165,7 @@ def test_what_the_page_writes_stands_in_the_audit(start: Any, tmp_path: Path) ->
 def test_what_cannot_be_added_is_told(client: Client) -> None:
     for data, files, told in (
         ({"title": ""}, None, "Give the item a title"),
-        ({"title": "qqq"}, None, "nothing in these words is known"),
+        ({"title": "qqq"}, None, "nothing in this text is known"),
         ({"title": "fruit"}, {"picture": ("a.png", b"junk")}, "is no readable"),
     ):
         answer = client.post("/add", data={**data, "csrf": token(client, "/add")}, files=files)

@@ -127,12 +127,11 @@ def test_floats_have_the_signs_of_the_codes() -> None:
     data = coloured_pictures()
     views = data.part("database")
     hasher = mh.A2LH(n_bits=16, random_state=0).fit(data.part("train"), data.part_labels("train"))
-    values = floats.outputs(hasher, views)
+    values = floats.unit(hasher.outputs(views))
     np.testing.assert_array_equal(values >= 0, hasher.encode(views).signs() > 0)
     np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, rtol=1e-5)
-    one = floats.outputs(hasher, {name: matrix[5:6] for name, matrix in views.items()})
-    np.testing.assert_array_equal(one[0], values[5])
-    assert floats.has_floats(hasher)
+    one = hasher.outputs({name: matrix[5:6] for name, matrix in views.items()})
+    np.testing.assert_array_equal(floats.unit(one)[0], values[5])
 
 
 def test_nearest_floats_are_in_order_of_distance_then_position() -> None:
@@ -150,7 +149,7 @@ def test_rescoring_is_in_the_order_of_the_floats_among_the_nearest_codes() -> No
     moment = Moment(
         Collection(hasher, Index.build(made), data.features, Show(data.titles or [], data.pictures or [])), 0
     )
-    vectors = floats.outputs(hasher, data.part("database"))
+    vectors = floats.unit(hasher.outputs(data.part("database")))
     found = answer(moment, Asked(words="fruit"), 3, ways=("code + rescoring",), vectors=vectors)
     assert found.query.vector is not None
     shortlist, _ = moment.search(found.query.code, 30)

@@ -15,10 +15,9 @@ import numpy as np
 from modalhash.codes import BinaryCodes
 from modalhash.collection import FILE, STORE, Collection
 from modalhash.folders import written_whole
-from modalhash.index import Hits, Show
+from modalhash.index import Hits
 from modalhash.index.scan import SMALL
 from modalhash.index.store import StoreLocked
-from modalhash.views import missing
 
 log = logging.getLogger("modalhash.service")
 Ids = list[Any]  # integers or texts, one kind
@@ -89,8 +88,9 @@ class Shelf:
             return self._code(seen.code)
         if seen.vector is not None:
             return np.asarray([seen.vector], dtype=np.float32)
+        views = {name: np.asarray([row], np.float32) for name, row in (seen.views or {}).items()}
         hasher = self.collection.hasher
-        return (hasher.encode_queries if query else hasher.encode)(self._views(seen))
+        return (hasher.encode_queries if query else hasher.encode)(self.collection.views(seen.text, seen.image, views))
 
     def warm(self) -> None:
         """Search by words and by codes, so that no request waits for what is loaded at first use."""
@@ -105,19 +105,6 @@ class Shelf:
         if len(packed) != width:
             raise ValueError(f"code: expected {width} bytes ({self.n_bits} bits), got {len(packed)}")
         return BinaryCodes(np.frombuffer(packed, np.uint8).reshape(1, -1), self.n_bits)
-
-    def _views(self, seen: Seen) -> dict[str, Any]:
-        collection = self.collection
-        views: dict[str, Any] = {name: np.asarray([row], np.float32) for name, row in (seen.views or {}).items()}
-        for kind, value in (("text", seen.text), ("image", seen.image)):
-            if value is not None:
-                name = collection._view_of(kind)
-                if name in views:
-                    raise ValueError(f"view {name!r} is given twice, as {kind} and in views")
-                views[name] = collection.features[name].transform([value])
-                if missing(views[name]).any():
-                    raise ValueError(f"nothing in this {kind} is known to the collection")
-        return views
 
     def search(self, seen: Sequence[Seen], k: int, allow: Ids | None = None) -> list[list[tuple[Item, float]]]:
         """The k nearest items of every query with their distances, nearest first; what was deleted is not shown."""
@@ -183,8 +170,8 @@ class Shelf:
         ids: Ids = [item.id for item in items]
         self._check_kind(ids)
         codes = joined([self.encode(item.seen, query=False) for item in items])
-        show = Show([item.title for item in items], [item.picture for item in items])
-        self.collection._writable().upsert(ids, codes, show)
+        pictures = [item.picture for item in items]
+        self.collection.add(ids, codes=codes, titles=[item.title for item in items], pictures=pictures)
         self._texts = isinstance(ids[0], str)
         self._look()
         return len(items)

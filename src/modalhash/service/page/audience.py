@@ -110,10 +110,9 @@ class Audience:
 
     def rated(self, user: Id) -> list[tuple[Id, str]]:
         """What a user has rated, best first where ratings are known: (item, note)."""
-        at, ids = self.users[user], list(self.items)
         if self.told.ratings is None:
-            return [(ids[i], "") for i in self.model._seen_by(at)[:RATED].tolist()]
-        row = self.told.ratings[[at]].tocoo()
+            return [(item, "") for item in self.model.rated_by(user)[:RATED].tolist()]
+        row, ids = self.told.ratings[[self.users[user]]].tocoo(), list(self.items)
         order = np.lexsort((row.col, -row.data))[:RATED]
         return [(ids[int(row.col[i])], f"rated {row.data[i]:g}") for i in order]
 

@@ -129,7 +129,7 @@ def of_demo(moment: Moment) -> tuple[dict[int | str, F32], dict[int | str, list[
     data = load_dataset("emoji")
     rows = data.split["database"]
     ids = np.asarray(data.ids)[rows].tolist()
-    values = floats.outputs(moment.hasher, data.part("database"))
+    values = floats.unit(moment.hasher.outputs(data.part("database")))
     names = [str(name) for name in data.label_names or []]
     terms = [[names[j] for j in np.flatnonzero(row)] for row in np.asarray(data.labels)[rows]]
     return dict(zip(ids, values, strict=True)), dict(zip(ids, terms, strict=True))
@@ -140,7 +140,7 @@ def as_shown(moment: Moment, at: int) -> F32:
     views = moment.shown_views(at)
     if not views:
         return np.zeros(moment.hasher.n_bits, dtype=np.float32)
-    return np.asarray(floats.outputs(moment.hasher, views)[0])
+    return np.asarray(floats.unit(moment.hasher.outputs(views))[0])
 
 
 def kept_of(request: Request) -> Kept:

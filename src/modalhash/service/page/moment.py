@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from modalhash.collection import Collection
 from modalhash.hasher import Hasher
 from modalhash.index import Hits, Index
-from modalhash.views import Array, blocks, missing
+from modalhash.views import Array, blocks
 
 MOST = 20_000  # items whose titles and pictures stay in memory
 
@@ -121,28 +122,19 @@ class Moment:
         hits: Hits = self.index.search(query, k, mask)
         return self.positions(hits.ids[0]), hits.distances[0]
 
-    def raw_view(self, kind: str, value: str | bytes) -> tuple[str, Any]:
-        """The view of words ("text") or a picture ("image") and its matrix (1, d).
+    def raw_views(self, text: str = "", image: bytes = b"") -> dict[str, Any]:
+        """The views of words, a picture or both, their matrices (1, d).
 
-        ValueError where the collection has no such view, or knows nothing of what is in the value.
+        ValueError where the collection has no such view, or knows nothing of what is in one.
         """
-        name = self.collection._view_of(kind)
-        matrix = self.features[name].transform([value])
-        if missing(matrix).any():
-            shown = f": “{value[:80]}”" if isinstance(value, str) else ""
-            raise ValueError(f"nothing in {'these words' if kind == 'text' else 'this picture'} is known here{shown}")
-        return name, matrix
+        return self.collection.views(text or None, image or None)
 
     def shown_views(self, at: int) -> dict[str, Any]:
         """The views of what is shown of an item, its picture and its title, as far as something in them is known."""
-        views = {}
-        for kind, value in (("image", self.picture(at)), ("text", self.title(at))):
-            if value and kind in self.takes:
-                try:
-                    name, matrix = self.raw_view(kind, value)
-                except ValueError:
-                    continue
-                views[name] = matrix
+        views: dict[str, Any] = {}
+        for shown in ({"image": self.picture(at)}, {"text": self.title(at)}):
+            with suppress(ValueError):
+                views |= self.raw_views(**shown)
         return views if set(self.hasher.needed_views) <= set(views) else {}
 
 

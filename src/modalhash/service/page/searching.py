@@ -111,7 +111,7 @@ def prepare(moment: Moment, asked: Asked, vectors: Array | None = None) -> Query
         return Query(moment.codes[asked.item], vector, seconds=time.perf_counter() - started)
     given = views_of(moment, asked)
     code = hasher.encode_queries(given)
-    vector = floats.outputs(hasher, given)[0] if floats.has_floats(hasher) else None
+    vector = floats.unit(hasher.outputs(given))[0] if hasher.has_outputs else None
     seconds = time.perf_counter() - started
     weights: list[tuple[str, float]] = []
     if isinstance(hasher, FusedHasher) and len(given) > 1:
@@ -126,8 +126,7 @@ def views_of(moment: Moment, asked: Asked) -> dict[str, Any]:
         picture = moment.picture(asked.item)
         if not picture:
             raise ValueError("this item has no picture to search with beside words")
-    raw: tuple[tuple[str, Any], ...] = (("text", asked.words), ("image", picture))
-    return dict(moment.raw_view(kind, value) for kind, value in raw if value)
+    return moment.raw_views(asked.words, picture)
 
 
 def allowed_rows(moment: Moment, only: str) -> NDArray[np.int64] | None:
