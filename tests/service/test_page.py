@@ -86,12 +86,14 @@ def test_a_filter_and_how_many(client: Client, place: Place) -> None:
     titles = [library.show.titles[int(id_)] for id_ in found(page)]
     assert len(titles) == 4 and all("seas" in title and "far" in title for title in titles)
     assert found(read(client, "/?q=fruit&only=nowhere")) == []
+    client.post("/items", json={"items": [{"id": 990, "title": "Nowhere", "text": "fruit"}]})
+    assert found(read(client, "/?q=fruit&only=nowhere")) == ["990"]
     assert len(found(read(client, "/?q=fruit&k=-3"))) == 1
 
 
 def test_columns_say_why_there_are_no_floats(client: Client) -> None:
     page = read(client, "/?q=fruit&columns=true&k=4")
-    assert "keeps codes only, 4 bytes an item, and no floats" in page.text
+    assert "keeps codes only, 4 bytes an item, and no floats; the demo keeps both" in page.text
     assert len(found(page)) == 8 and "their bits" in page.text  # codes, and codes rescored against bits
 
 

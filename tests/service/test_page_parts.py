@@ -161,16 +161,20 @@ def test_rescoring_is_in_the_order_of_the_floats_among_the_nearest_codes() -> No
 def test_what_is_shown_of_a_store_is_read_by_position_and_found_by_id(tmp_path: Any) -> None:
     hasher = mh.LSH(n_bits=8, random_state=0).fit({"x": np.random.default_rng(0).standard_normal((5, 3))})
     ids = ["b", "a", "d", "c", "e"]
-    show = Show([f"title {id_}" for id_ in ids], [picture("red"), b"", b"", b"", b""])
+    show = Show([f"Title {id_}" for id_ in ids], [picture("red"), b"", b"", b"", b""])
     made = Collection.create(tmp_path / "c", hasher, Index.build(codes(5, 8), ids), {}, show)
     moment = Moment(made, 0)
     assert [moment.find(id_) for id_ in (*ids, "x", "")] == [0, 1, 2, 3, 4, None, None]
-    assert list(moment.titles()) == list(show.titles) and moment.picture(0) == show.pictures[0]
+    assert (
+        moment.titles() == list(show.titles)
+        and moment.folded_titles[0] == "title b"
+        and moment.picture(0) == show.pictures[0]
+    )
     near, distances = moment.search(moment.codes[2], 1)
     assert near.tolist() == [2] and distances.tolist() == [0]
     fresh = Moment(made, 0)
     made.delete(["d"])
-    assert fresh.title(2) == ""  # deleted meanwhile
+    assert fresh.title(2) == fresh.folded_titles[2] == "" and fresh.folded_titles[4] == "title e"  # deleted meanwhile
     numbers = Moment(Collection(hasher, Index.build(codes(3, 8), [7, -2, 5]), {}, Show(["", "", ""], [b""] * 3)), 0)
     assert [numbers.find(text) for text in ("7", "-2", "5", "6", "x", "1e3", "9" * 40)] == [
         0,

@@ -115,11 +115,13 @@ class Kept:
         if served.recommender is None:
             return None
         model, own = served.recommender, settings.collection == "demo" and settings.recommender is None
-        return self._audience.get(lambda: audience_of(model, served.titles, own, self._pictures))
+        return self._audience.get(lambda: audience_of(model, served.titles, own, self.picture))
 
-    def _pictures(self) -> dict[int | str, bytes]:
+    def picture(self, id_: int | str) -> bytes:
+        """The picture of an item of the collection as it is now; empty bytes for none."""
         moment = self.now()
-        return {id_: moment.picture(i) for i, id_ in enumerate(moment.index.ids.tolist())}
+        at = moment.find(str(id_))
+        return b"" if at is None else moment.picture(at)
 
 
 def of_demo(moment: Moment) -> tuple[dict[int | str, F32], dict[int | str, list[str]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modalhash.collection import Collection
 from modalhash.hasher import Hasher
 from modalhash.index import Hits, Index
-from modalhash.views import Array, blocks
+from modalhash.views import Array
 
 MOST = 20_000  # items whose titles and pictures stay in memory
 
@@ -56,39 +56,37 @@ class Moment:
         """The encoded picture of a position, empty for none."""
         return self._row(at)[1]
 
-    def titles(self) -> Iterator[str]:
-        """All titles, in order."""
-        for rows in blocks(len(self)):
-            self._read(range(rows.start, rows.stop))
-            for at in range(rows.start, rows.stop):
-                yield self.title(at)
+    def titles(self) -> list[str]:
+        """All titles, in order; of what was deleted meanwhile an empty one."""
+        if self.collection.store is None:
+            return list(self.collection.show.titles)
+        found = self.collection.store.titles()
+        return [found.get(id_, "") for id_ in self.index.ids.tolist()]
+
+    @cached_property
+    def folded_titles(self) -> list[str]:
+        """All titles without regard to case, read once, for the filter."""
+        return [title.casefold() for title in self.titles()]
 
     def _row(self, at: int) -> tuple[str, bytes]:
         row = self._rows.get(at)
         if row is None:
-            self._read(range(at, at + 1))
-            row = self._rows.get(at, ("", b""))
+            row = self._read(at)
+            with self._reading:
+                if len(self._rows) > MOST:
+                    self._rows = {}
+                self._rows[at] = row
         return row
 
-    def _read(self, wanted: range) -> None:
-        """Read what is shown of some items; of one that was deleted meanwhile nothing is."""
-        store = self.collection.store
-        rows = [at for at in wanted if at not in self._rows]
-        if not rows:
-            return
-        if store is None:
-            show = self.collection.show
-            found = [(show.titles[at], show.pictures[at]) for at in rows]
-        else:
-            try:
-                shown = store.get(self.index.ids[rows]).show
-                found = list(zip(shown.titles, shown.pictures, strict=True))
-            except ValueError:
-                found = [("", b"")] * len(rows)
-        with self._reading:
-            if len(self._rows) > MOST:
-                self._rows = {}
-            self._rows |= dict(zip(rows, found, strict=True))
+    def _read(self, at: int) -> tuple[str, bytes]:
+        """What is shown of an item; of one that was deleted meanwhile nothing is."""
+        store, rows = self.collection.store, slice(at, at + 1)
+        try:
+            show = self.collection.show if store is None else store.get(self.index.ids[rows]).show
+        except ValueError:
+            return "", b""
+        at = at if store is None else 0
+        return show.titles[at], show.pictures[at]
 
     @cached_property
     def _order(self) -> tuple[NDArray[np.int64], Array]:

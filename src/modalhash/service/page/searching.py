@@ -134,8 +134,8 @@ def allowed_rows(moment: Moment, only: str) -> NDArray[np.int64] | None:
     words = only.casefold().split()
     if not words:
         return None
-    titles = (title.casefold() for title in moment.titles())
-    return np.array([i for i, title in enumerate(titles) if all(word in title for word in words)], dtype=np.int64)
+    titles = enumerate(moment.folded_titles)
+    return np.array([i for i, title in titles if all(word in title for word in words)], dtype=np.int64)
 
 
 def search(
@@ -177,7 +177,8 @@ def _by_floats(
     told = f"{width} bytes an item, cosine distance"
     if vectors is None:
         kept = moment.codes.bytes_per_item
-        return Column("float", told, why_not=f"This collection keeps codes only, {kept} bytes an item, and no floats.")
+        why_not = f"This collection keeps codes only, {kept} bytes an item, and no floats; the demo keeps both."
+        return Column("float", told, why_not=why_not)
     assert query.vector is not None
     started = time.perf_counter()
     near, distances = floats.nearest(query.vector, vectors, allowed, k)
