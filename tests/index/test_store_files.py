@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -9,6 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from store_machine import draw_codes
 
 from modalhash import BinaryCodes, Hits, Store
 from modalhash.index import Show, StoreLocked, code_cache, truth
+from modalhash.index.columns import IdColumn, Rows
 from modalhash.index.file_store import FileStore
 from modalhash.index.lock import WriterLock
 
@@ -95,6 +98,25 @@ def test_a_whole_cache_of_another_store_is_not_used(folder: Path, other: dict[st
     if "name" in other:
         shutil.copy(path, folder / other["name"])
     assert code_cache.read(folder, **(named | other)) is None
+
+
+def test_a_whole_cache_of_nonsense_is_not_used(folder: Path) -> None:
+    """Regression, by fuzzing: a checksum that fits vouches for what was written, not for who wrote it."""
+    path = cache_of(folder)
+    with Store.open(folder) as store:
+        assert isinstance(store, FileStore)
+        version = store._about.trimmed
+    content = path.read_bytes()[code_cache.DIGEST :]
+    facts = json.loads(content[: code_cache.HEADER - code_cache.DIGEST])
+    shapes = facts["arrays"]
+    other = [["int64", [1]], *shapes[1:]], shapes[:2], [*shapes, ["uint8", [1]]], [["int64", [1 << 70]]], [["-,i", [1]]], 3
+    for wrong in (b"[]", b"{", b"[" * 400, *(json.dumps({**facts, "arrays": given}).encode() for given in other)):
+        made = wrong.ljust(code_cache.HEADER - code_cache.DIGEST) + content[code_cache.HEADER - code_cache.DIGEST :]
+        path.write_bytes(sha256(made).digest() + made)
+        assert code_cache.read(folder, path.name, version, BITS) is None, wrong
+    texts = Rows(np.arange(2), draw_codes(2, 1, BITS), IdColumn(np.array([0, 1 << 40, 2]), np.zeros(4, np.uint8)))
+    name = code_cache.write(folder, version, texts)
+    assert code_cache.read(folder, name, version, BITS) is None
 
 
 def test_the_cache_of_an_older_or_forked_truth_is_not_used(folder: Path, tmp_path: Path) -> None:
