@@ -109,7 +109,14 @@ def test_a_whole_cache_of_nonsense_is_not_used(folder: Path) -> None:
     content = path.read_bytes()[code_cache.DIGEST :]
     facts = json.loads(content[: code_cache.HEADER - code_cache.DIGEST])
     shapes = facts["arrays"]
-    other = [["int64", [1]], *shapes[1:]], shapes[:2], [*shapes, ["uint8", [1]]], [["int64", [1 << 70]]], [["-,i", [1]]], 3
+    other = (
+        [["int64", [1]], *shapes[1:]],
+        shapes[:2],
+        [*shapes, ["uint8", [1]]],
+        [["int64", [1 << 70]]],
+        [["-,i", [1]]],
+        3,
+    )
     for wrong in (b"[]", b"{", b"[" * 400, *(json.dumps({**facts, "arrays": given}).encode() for given in other)):
         made = wrong.ljust(code_cache.HEADER - code_cache.DIGEST) + content[code_cache.HEADER - code_cache.DIGEST :]
         path.write_bytes(sha256(made).digest() + made)
