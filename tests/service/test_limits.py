@@ -171,6 +171,7 @@ def test_requests_in_flight_are_counted_down_whatever_happens(client: Client, mo
 
 
 def test_searches_run_in_a_bounded_pool(start: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modalhash.service.state.SHORT", 0.0)  # sleeping takes no time of a processor
     client = start(threads=2)
     state, running, most = client.app.state.service, [0], [0]
     lock, search = threading.Lock(), state.served.shelf.search
@@ -191,6 +192,33 @@ def test_searches_run_in_a_bounded_pool(start: Callable[..., Client], monkeypatc
     for thread in threads:
         thread.join()
     assert most[0] == 2
+
+
+def test_short_searches_are_not_handed_over(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, busy, threads = client.app.state.service, [0.0], []
+    search = state.served.shelf.search
+
+    def noted(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        end = time.thread_time() + busy[0]
+        while time.thread_time() < end:
+            pass
+        return search(*args)
+
+    def pooled(**query: Any) -> bool:
+        assert client.post("/search", json=query).status_code == 200
+        return "worker" in threads[-1]
+
+    monkeypatch.setattr("modalhash.service.state.SHORT", 0.05)
+    monkeypatch.setattr(state.served.shelf, "search", noted)
+    assert pooled(text="fruit") and not pooled(text="fruit") and not pooled(text="zebra fruit"[6:])
+    assert pooled(text="fruit", k=100) and not pooled(text="fruit")  # another kind
+    busy[0] = 0.1
+    assert not pooled(text="fruit") and pooled(text="fruit") and pooled(text="fruit")
+    busy[0] = 0.0
+    assert [pooled(text="fruit") for _ in range(20)] == [True] * 7 + [False] * 13  # 0.1 fades below 0.05
+    image = base64.b64encode(picture()).decode()
+    assert pooled(image=image) and pooled(image=image)  # few bytes may be many pixels
 
 
 def picture_header(width: int, height: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from modalhash.service import schemas
-from modalhash.service.asked import allowed, hits_of, seen_of
+from modalhash.service.asked import allowed, hits_of, kind_of, seen_of
 from modalhash.service.bodies import checked, parsed
 from modalhash.service.documents import problems, takes
 from modalhash.service.problems import Problem
@@ -76,7 +76,8 @@ async def search(request: Request) -> dict[str, Any]:
     def find() -> Any:
         return shelf.search([seen_of(asked, state.settings.limits.pixels, image)], asked.k, allowed(asked.allow))
 
-    return {"hits": hits_of(await state.run(find))[0], "versions": state.versions()}
+    found = await state.run(find, kind=None if image or asked.image else kind_of(asked))
+    return {"hits": hits_of(found)[0], "versions": state.versions()}
 
 
 async def _form(request: Request, state: State) -> tuple[schemas.SearchRequest, bytes | None]:
