@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -358,6 +360,29 @@ def test_the_truth_is_flushed_with_every_commit(folder: Path) -> None:
         connection = store._writer.connection
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_disk_has_a_write_before_it_is_acknowledged(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    program = """if True:
+        import os, sys, numpy as np
+        from modalhash import BinaryCodes, Store
+        with Store.open(sys.argv[1], n_bits=8, create=True) as store:
+            for i in range(3):
+                os.write(1, b"asked")
+                store.upsert([i], BinaryCodes(np.zeros((1, 1), np.uint8), 8))
+                os.write(1, b"acknowledged")
+    """
+    log, words = tmp_path / "log", [sys.executable, "-c", program, str(tmp_path / "store")]
+    command = ["strace", "-f", "--seccomp-bpf", "-y", "-e", "trace=write,pwrite64,fsync,fdatasync", "-o", str(log), *words]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("strace may not trace here")
+    parts = re.findall(r'"asked"(.*?)"acknowledged"', log.read_text(), flags=re.DOTALL)
+    assert len(parts) == 3
+    for part in parts:
+        written, flushed = part.rfind("sqlite-wal>, "), part.rfind("sync(")
+        assert 0 < written < flushed and "sqlite-wal>" in part[flushed:]
 
 
 def test_a_lock_that_is_let_go_can_be_taken(tmp_path: Path) -> None:
