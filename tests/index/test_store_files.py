@@ -375,7 +375,17 @@ def test_the_disk_has_a_write_before_it_is_acknowledged(tmp_path: Path) -> None:
                 os.write(1, b"acknowledged")
     """
     log, words = tmp_path / "log", [sys.executable, "-c", program, str(tmp_path / "store")]
-    command = ["strace", "-f", "--seccomp-bpf", "-y", "-e", "trace=write,pwrite64,fsync,fdatasync", "-o", str(log), *words]
+    command = [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-y",
+        "-e",
+        "trace=write,pwrite64,fsync,fdatasync",
+        "-o",
+        str(log),
+        *words,
+    ]
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip("strace may not trace here")
     parts = re.findall(r'"asked"(.*?)"acknowledged"', log.read_text(), flags=re.DOTALL)
