@@ -257,6 +257,11 @@ SHOTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+SEEN = """() => Promise.all([...document.images]
+    .filter(image => image.getBoundingClientRect().top < innerHeight && !image.complete)
+    .map(image => new Promise(done => { image.onload = image.onerror = done; })))"""
+
+
 @pytest.mark.slow
 def test_pictures_of_the_demo(visit: Visit, tmp_path: Path) -> None:
     folder = Path(os.environ.get("MODALHASH_SCREENSHOTS") or tmp_path)
@@ -269,6 +274,7 @@ def test_pictures_of_the_demo(visit: Visit, tmp_path: Path) -> None:
         for name, (path, options) in SHOTS.items():
             page = visit(path, url=demo.url, **options)
             page.wait_for_load_state("networkidle")
+            page.evaluate(SEEN)
             stream = io.BytesIO(page.screenshot())
             with Image.open(stream) as shot:
                 shot.convert("RGB").save(folder / f"{name}.webp", quality=82, method=6)
