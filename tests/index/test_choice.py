@@ -158,8 +158,14 @@ def test_no_search_waits_while_auto_builds(monkeypatch: pytest.MonkeyPatch) -> N
             assert may_end.wait(60)
             super().__init__(codes)
 
-    monkeypatch.setattr(choice, "WORTH_A_TABLE", 1000)
+    together = threading.Barrier(4)
+
+    def worth(_: Search) -> bool:
+        together.wait(60)
+        return True
+
     monkeypatch.setattr(choice, "Table", Slow)
+    monkeypatch.setattr(Search, "_worth_building", worth)
     search = Search(draw(3000, 12, seed=9))
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda seed: check(search, draw(1, 12, seed=seed), 5), range(20)))

@@ -123,9 +123,11 @@ def test_a_whole_cache_of_nonsense_is_not_used(folder: Path) -> None:
         made = wrong.ljust(code_cache.HEADER - code_cache.DIGEST) + content[code_cache.HEADER - code_cache.DIGEST :]
         path.write_bytes(sha256(made).digest() + made)
         assert code_cache.read(folder, path.name, version, BITS) is None, wrong
-    texts = Rows(np.arange(2), draw_codes(2, 1, BITS), IdColumn(np.array([0, 1 << 40, 2]), np.zeros(4, np.uint8)))
-    name = code_cache.write(folder, version, texts)
-    assert code_cache.read(folder, name, version, BITS) is None
+    beyond = Rows(np.arange(2), draw_codes(2, 1, BITS), IdColumn(np.array([0, 1 << 40, 2]), np.zeros(4, np.uint8)))
+    unequal = Rows(np.arange(2), draw_codes(3, 1, BITS), IdColumn(np.arange(2)))
+    for rows in (beyond, unequal):
+        name = code_cache.write(folder, version, rows)
+        assert code_cache.read(folder, name, version, BITS) is None
 
 
 def test_the_cache_of_an_older_or_forked_truth_is_not_used(folder: Path, tmp_path: Path) -> None:

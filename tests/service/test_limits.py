@@ -212,7 +212,7 @@ def test_short_searches_are_not_handed_over(client: Client, monkeypatch: pytest.
     monkeypatch.setattr("modalhash.service.state.SHORT", 0.05)
     monkeypatch.setattr(state.served.shelf, "search", noted)
     assert pooled(text="fruit") and not pooled(text="fruit") and not pooled(text="zebra fruit"[6:])
-    assert pooled(text="fruit", k=100) and not pooled(text="fruit")  # another kind
+    assert pooled(text="fruit", k=100) and pooled(text="fruit " * 200) and not pooled(text="fruit")  # other kinds
     busy[0] = 0.1
     assert not pooled(text="fruit") and pooled(text="fruit") and pooled(text="fruit")
     busy[0] = 0.0
