@@ -177,6 +177,23 @@ def test_no_search_waits_while_auto_builds(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(search.buckets, Slow) and built == [1]
 
 
+def test_buckets_are_opened_while_another_thread_measures_the_scan() -> None:
+    """Regression: infinity was no number of entries, and one of two searches at once failed."""
+    search = Search(draw(3000, 64, seed=4), "multi_index")
+    asked = draw(1, 64, seed=5)
+    expected, scan = search.scanner.nearest(asked, 5), search._scan
+
+    def beside(queries: BinaryCodes, k: int) -> tuple[object, object]:
+        search._scan = scan  # type: ignore[method-assign]
+        for found, wanted in zip(search.nearest(asked, 5), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        return scan(queries, k)
+
+    search._scan = beside  # type: ignore[method-assign,assignment]
+    search.nearest(asked, 5)
+    assert search._scan == scan
+
+
 def test_the_method_travels_with_the_index(tmp_path: Path) -> None:
     codes = clusters(500, 24, seed=11)
     Index.build(codes, method="multi_index").save(tmp_path / "index")

@@ -25,6 +25,7 @@ MEMORY = 0.9  # of what earlier queries took: one that looks at little takes lon
 SECONDS_A_PLACE = 40e-9  # an item in one table, when built
 WORTH_A_TABLE = 100_000  # codes
 WORTH_A_MULTI_INDEX = 1_000_000
+NO_LIMIT = 2**62  # entries
 MOST_BYTES = 2**30  # that "auto" may spend on a multi-index
 
 
@@ -110,7 +111,8 @@ class Search:
         What was measured may come from a moment in which the machine stood still, and a trial is to find that out.
         """
         measured = self._seconds_an_entry()
-        return int(seconds / (measured if most > TRIAL else min(measured, SECONDS_AN_ENTRY)))
+        entries = seconds / (measured if most > TRIAL else min(measured, SECONDS_AN_ENTRY))
+        return int(min(entries, NO_LIMIT))  # another thread may not have measured the scan yet
 
     def _open(self, queries: BinaryCodes, k: int, budget: int) -> Nearest:
         """Open buckets of at most so many entries a query, then scan for the queries that need more."""
