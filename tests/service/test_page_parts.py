@@ -22,7 +22,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("jinja2")
 
 from modalhash.service.page import floats, pictures
-from modalhash.service.page.inspecting import bits_of, regions
+from modalhash.service.page.inspecting import bits_of, distinct, regions
 from modalhash.service.page.kept import Once
 from modalhash.service.page.layout import free_cells, layout
 from modalhash.service.page.moment import Moment
@@ -121,6 +121,14 @@ def test_facts_of_bits_against_plain_loops() -> None:
     assert set(facts.pair) == {3, 9} and facts.correlation == pytest.approx(-1)
     assert facts.distinct == len({tuple(row) for row in signs.tolist()})
     assert facts.uneven == pytest.approx(np.abs((signs > 0).mean(axis=0) - 0.5).mean())
+
+
+@pytest.mark.parametrize("n_bits", [8, 64, 130])
+def test_different_codes_are_counted(n_bits: int) -> None:
+    made = codes(200, n_bits)
+    twice = BinaryCodes(np.concatenate([made.packed, made.packed[::3]]), n_bits)
+    assert distinct(twice) == len({row.tobytes() for row in made.packed})
+    assert distinct(made[:1]) == 1
 
 
 def test_floats_have_the_signs_of_the_codes() -> None:
