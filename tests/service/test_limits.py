@@ -171,8 +171,8 @@ def test_requests_in_flight_are_counted_down_whatever_happens(client: Client, mo
 
 
 def test_searches_run_in_a_bounded_pool(start: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modalhash.service.state.SHORT", 0.0)  # sleeping takes no time of a processor
     client = start(threads=2)
+    client.app.state.service.served.shelf.is_quick = False
     state, running, most = client.app.state.service, [0], [0]
     lock, search = threading.Lock(), state.served.shelf.search
 
@@ -195,30 +195,35 @@ def test_searches_run_in_a_bounded_pool(start: Callable[..., Client], monkeypatc
 
 
 def test_short_searches_are_not_handed_over(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, busy, threads = client.app.state.service, [0.0], []
-    search = state.served.shelf.search
+    shelf, threads = client.app.state.service.served.shelf, []
+    search = shelf.search
 
     def noted(*args: Any) -> Any:
         threads.append(threading.current_thread().name)
-        end = time.thread_time() + busy[0]
-        while time.thread_time() < end:
-            pass
         return search(*args)
 
     def pooled(**query: Any) -> bool:
         assert client.post("/search", json=query).status_code == 200
         return "worker" in threads[-1]
 
-    monkeypatch.setattr("modalhash.service.state.SHORT", 0.05)
-    monkeypatch.setattr(state.served.shelf, "search", noted)
-    assert pooled(text="fruit") and not pooled(text="fruit") and not pooled(text="zebra fruit"[6:])
-    assert pooled(text="fruit", k=100) and pooled(text="fruit " * 200) and not pooled(text="fruit")  # other kinds
-    busy[0] = 0.1
-    assert not pooled(text="fruit") and pooled(text="fruit") and pooled(text="fruit")
-    busy[0] = 0.0
-    assert [pooled(text="fruit") for _ in range(20)] == [True] * 7 + [False] * 13  # 0.1 fades below 0.05
+    monkeypatch.setattr(shelf, "search", noted)
+    shelf.is_quick = True
+    assert not pooled(text="fruit") and pooled(text="fruit", k=101) and pooled(text="fruit", allow=[1])
     image = base64.b64encode(picture()).decode()
-    assert pooled(image=image) and pooled(image=image)  # few bytes may be many pixels
+    assert pooled(image=image) and pooled(image=image, text="fruit")  # few bytes may be many pixels
+    shelf.is_quick = False
+    assert pooled(text="fruit")
+
+
+def test_searches_are_measured_again_where_items_have_doubled(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = client.app.state.service.served.shelf
+    assert shelf._measured == 160
+    for quick, seconds in ((True, 1e9), (False, 0.0)):
+        monkeypatch.setattr("modalhash.service.shelf.QUICK", seconds)
+        n = 2 * shelf._measured + 1 - len(shelf)
+        items = [{"id": 10_000 + len(shelf) + i, "code": "00000000"} for i in range(n)]
+        assert client.post("/items", json={"items": items}).status_code == 200
+        assert shelf.is_quick == quick and shelf._measured == len(shelf)
 
 
 def picture_header(width: int, height: int) -> bytes:

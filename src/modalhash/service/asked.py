@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from modalhash.service.pictures import check_picture, picture_to_show
-from modalhash.service.schemas import ItemIn, Query, SearchRequest, decoded
+from modalhash.service.schemas import ItemIn, Query, decoded
 from modalhash.service.shelf import Item, NewItem, Seen
 
 
@@ -22,11 +22,6 @@ def seen_of(asked: Query | ItemIn, pixels: int, image: bytes | None = None) -> S
         check_picture(image, pixels)
     code = None if asked.code is None else bytes.fromhex(asked.code)
     return Seen(asked.text, image, asked.views, code, getattr(asked, "vector", None))
-
-
-def kind_of(asked: SearchRequest) -> tuple[int, ...]:
-    """Equal for queries without pictures that take about as long as each other; a small picture may take long."""
-    return tuple(len(part or ()).bit_length() for part in (asked.text, asked.views, asked.allow, range(asked.k)))
 
 
 def new_item(asked: ItemIn, pixels: int) -> NewItem:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from modalhash.service import schemas
-from modalhash.service.asked import allowed, hits_of, kind_of, seen_of
+from modalhash.service.asked import allowed, hits_of, seen_of
 from modalhash.service.bodies import checked, parsed
 from modalhash.service.documents import problems, takes
 from modalhash.service.problems import Problem
@@ -16,6 +16,7 @@ from modalhash.service.shelf import joined
 from modalhash.service.state import State, state_of
 
 router = APIRouter()
+FEW = 100  # results of a search that may be made at once; never with a picture, few bytes may be many pixels
 FORM = {
     "text": {"type": "string"},
     "image": {"type": "string", "format": "binary"},
@@ -76,7 +77,8 @@ async def search(request: Request) -> dict[str, Any]:
     def find() -> Any:
         return shelf.search([seen_of(asked, state.settings.limits.pixels, image)], asked.k, allowed(asked.allow))
 
-    found = await state.run(find, kind=None if image or asked.image else kind_of(asked))
+    few = asked.k <= FEW and asked.allow is None and not image and not asked.image
+    found = await state.run(find, at_once=few and shelf.is_quick)
     return {"hits": hits_of(found)[0], "versions": state.versions()}
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from modalhash.index.store import StoreLocked
 log = logging.getLogger("modalhash.service")
 Ids = list[Any]  # integers or texts, one kind
 AT_ONCE = 64  # queries of a warm-up
+TRIALS, QUICK = 5, 0.003  # searches that are measured; seconds that other requests may be kept waiting by one
 AGAIN = 3  # searches that are repeated where items went away before they were shown
 
 
@@ -61,6 +63,7 @@ class Shelf:
 
     def __init__(self, collection: Collection) -> None:
         self.collection, self.version = collection, 0
+        self.is_quick, self._measured = False, 0
         self._texts = collection.index.ids.dtype.kind == "U" if len(collection) else None  # the kind of the ids
         if collection.store is not None:
             try:
@@ -99,6 +102,20 @@ class Shelf:
         for seen in ([Seen(text="a")], codes):
             with contextlib.suppress(ValueError, TypeError):  # a collection without words, or of other codes
                 self.search(seen, 1)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Find out whether searches take little: by words and by codes, the least of some, of a processor's time."""
+        self._measured, least = len(self), 0.0
+        for seen in (Seen(text="a"), Seen(code=bytes(-(-self.n_bits // 8)))):
+            times = []
+            for _ in range(TRIALS):
+                started = thread_time()
+                with contextlib.suppress(ValueError, TypeError):
+                    self.search([seen], 10)
+                times.append(thread_time() - started)
+            least = max(least, min(times))
+        self.is_quick = least < QUICK
 
     def _code(self, packed: bytes) -> BinaryCodes:
         width = -(-self.n_bits // 8)
@@ -202,8 +219,11 @@ class Shelf:
         self.collection.close()
 
     def _look(self) -> None:
-        if self.collection.store is not None:
-            self.version = self.collection.store.version()
+        if self.collection.store is None:
+            return
+        before, self.version = self.version, self.collection.store.version()
+        if self._measured and self.version != before and len(self) > 2 * self._measured:
+            self._measure()
 
     def _check_kind(self, ids: Ids) -> None:
         texts = isinstance(ids[0], str) if self._texts is None else self._texts

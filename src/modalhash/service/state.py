@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import thread_time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from modalhash.recommend.recommender import Recommender
 
 T = TypeVar("T")
-SHORT = 0.002  # seconds that the event loop may be kept from other requests; a hand-over and back takes half a ms
-FADING = 0.9
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -60,7 +57,6 @@ class State:
         self.on_failure: Callable[[], None] = lambda: None
         self._served, self._loading = served, threading.Lock()
         self._threads: anyio.CapacityLimiter | None = None
-        self._seconds: dict[Hashable, float] = {}
 
     @property
     def ready(self) -> bool:
@@ -80,32 +76,22 @@ class State:
             if self._served is None:
                 self._served = open_served(self.settings)
 
-    async def run(self, function: Callable[..., T], *args: Any, kind: Hashable = None) -> T:
+    async def run(self, function: Callable[..., T], *args: Any, at_once: bool = False) -> T:
         """Call a function of the library in the pool, at most as many at a time as there are cores.
 
-        kind: calls that take about as long as each other; those that lately took little are made at once, in the
-        thread of the event loop, since handing them over and back would take longer and, on busy cores, much longer.
-        What the function refuses (ValueError, TypeError) becomes Problem 422, trouble with files 503.
+        at_once: in this thread, for what takes little: handing it over and back would take half a millisecond, and
+        much more on busy cores.  What it refuses (ValueError, TypeError) becomes Problem 422, trouble with files 503.
         """
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(self.settings.threads or all_cores())
         try:
-            if self._seconds.get(kind, SHORT) < SHORT:
-                return self._timed(kind, function, *args)
-            return await anyio.to_thread.run_sync(self._timed, kind, function, *args, limiter=self._threads)
+            if at_once:
+                return function(*args)
+            return await anyio.to_thread.run_sync(function, *args, limiter=self._threads)
         except (ValueError, TypeError) as error:
             raise Problem(422, str(error)) from error
         except OSError as error:
             raise Problem(503, "the files cannot be read or written now", {"Retry-After": "5"}) from error
-
-    def _timed(self, kind: Hashable, function: Callable[..., T], *args: Any) -> T:
-        """Call a function and note the time that it took of a processor, about the most of its kind of late."""
-        started = thread_time()
-        try:
-            return function(*args)
-        finally:
-            if kind is not None:
-                self._seconds[kind] = max(thread_time() - started, FADING * self._seconds.get(kind, 0.0))
 
     async def write(self, function: Callable[..., T], *args: Any) -> T:
         """As `run`, for what writes: a disk that is full, fails or may not be written becomes Problem 507."""
