@@ -100,6 +100,16 @@ def codes_are_learned_for_every_item(system: type[Hasher], views: Data, labels: 
 
 
 @check
+def bits_are_the_signs_of_outputs(system: type[Hasher], views: Data, labels: Labels) -> None:
+    hasher = fitted(system, views, labels)
+    assert hasher.has_outputs == (system.encode is Hasher.encode)
+    if hasher.has_outputs:
+        np.testing.assert_array_equal(hasher.outputs(views) >= 0, values(hasher.encode(views)) > 0)
+    else:
+        assert_refused(lambda: hasher.outputs(views), f"{system.__name__}.*signs", TypeError)
+
+
+@check
 def zero_becomes_plus_one(system: type[Hasher], views: Data, labels: Labels) -> None:
     hasher = fitted(system, views, labels)
     for zero in (0.0, -0.0):

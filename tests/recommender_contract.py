@@ -159,7 +159,7 @@ def k_is_cut_to_what_is_there(kind: type[Recommender], p: Problem) -> None:
     assert r.recommend([most], k=1000).ids.shape == (1, m - counts[most])
     assert r.recommend([least, most], k=1000).ids.shape == (2, m - counts[most])
     assert r.recommend([least], k=1000, exclude_seen=False).ids.shape == (1, m)
-    assert sorted(r.recommend(most, k=1000).ids[0]) == sorted(set(range(m)) - set(r._seen_by(most).tolist()))
+    assert sorted(r.recommend(most, k=1000).ids[0]) == sorted(set(range(m)) - set(r.rated_by(most).tolist()))
     assert r.similar_items(0, k=1000).ids.shape == (1, m - 1)
     wrongs: list[Any] = [0, -1, 2.5, True]
     for wrong in wrongs:

@@ -325,6 +325,21 @@ def test_items_are_added_from_words_pictures_and_views(changed: Path, data: Data
         np.testing.assert_array_equal(collection.search(text="blue", k=40).ids, before.ids)
 
 
+def test_codes_made_before_are_added_as_they_are(changed: Path, data: Dataset) -> None:
+    with Collection.open(changed) as collection:
+        codes = collection.hasher.encode(data.part("query"))
+        collection.add(np.asarray(data.ids)[40:], codes=codes, titles=["new"] * 8, pictures=[b"x"] * 8)
+        assert collection.store is not None
+        kept = collection.store.get(np.asarray(data.ids)[40:])
+        np.testing.assert_array_equal(kept.codes.packed, codes.packed)
+        assert kept.show.titles == ["new"] * 8 and kept.show.pictures == [b"x"] * 8
+        with pytest.raises(ValueError, match="codes stand for text"):
+            collection.add(["p"], codes=codes[:1], text=["blue"])
+        with pytest.raises(ValueError, match=r"ids: expected shape \(8,\)"):
+            collection.add(["p"], codes=codes, titles=["a"] * 8)
+        assert len(collection) == 48
+
+
 def test_an_added_item_replaces_the_one_with_its_id_and_keeps_its_place(changed: Path, data: Dataset) -> None:
     ids = np.asarray(data.ids)
     with Collection.open(changed) as collection:

@@ -177,20 +177,25 @@ class Collection:
         *,
         text: Sequence[str] | None = None,
         image: Sequence[Any] | None = None,
+        codes: BinaryCodes | None = None,
         titles: Sequence[str] | None = None,
         pictures: Sequence[bytes] | None = None,
     ) -> None:
         """Add items, or replace those whose ids are there, from view matrices, words and pictures.
 
-        text, image: one entry an item, "" or b"" for none; titles: the ids by default; pictures: encoded ones, by
-        default the images that are given as bytes.  All are kept on the disk when this returns; an item without any
-        view is refused by row number.  Raises ValueError where the collection holds QuantizedCodes, StoreLocked
-        where another process adds to it, and as `Store.upsert` does.
+        text, image: one entry an item, "" or b"" for none; codes: instead of these, codes that the model has made;
+        titles: the ids by default; pictures: encoded ones, by default the images that are given as bytes.  All are
+        kept on the disk when this returns; an item without any view is refused by row number.  Raises ValueError
+        where the collection holds QuantizedCodes, StoreLocked where another process adds to it, and as
+        `Store.upsert` does.
         """
         store = self._writable()
-        given = self._given(text, image, views)
-        codes = self.hasher.encode(given)
-        assert isinstance(codes, BinaryCodes)
+        if codes is None:
+            made = self.hasher.encode(self._given(text, image, views))
+            assert isinstance(made, BinaryCodes)
+            codes = made
+        elif any(given is not None for given in (text, image, views)):
+            raise ValueError("codes stand for text, image and views; give the ones or the others")
         if titles is None:
             titles = [str(value) for value in np.asarray(ids).tolist()]
         if pictures is None:
@@ -222,14 +227,21 @@ class Collection:
         Returns Hits of shape (1, k), or (rows, k) for view matrices.  Raises ValueError where nothing is given,
         where the model has no such view, or where no word of the text is known.
         """
+        queries = self.hasher.encode_queries(self.views(text, image, views))
+        return (self.index if self.store is None else self.store).search(queries, k, allow)
+
+    def views(self, text: str | None = None, image: Any = None, views: Views | None = None) -> dict[str, Any]:
+        """View matrices (1, d) of one query: words, a picture, given matrices, or several at once.
+
+        Raises ValueError where nothing is given, where there is no such view, or where nothing in it is known.
+        """
         one = {"text": None if text is None else [text], "image": None if image is None else [image]}
         given = self._given(one["text"], one["image"], views)
         for kind, values in one.items():
             if values is not None and missing(given[self._view_of(kind)]).any():
                 shown = f": {values[0][:80]!r}" if isinstance(values[0], str) else ""
-                raise ValueError(f"search: nothing in this {kind} is known to the collection{shown}")
-        queries = self.hasher.encode_queries(given)
-        return (self.index if self.store is None else self.store).search(queries, k, allow)
+                raise ValueError(f"nothing in this {kind} is known to the collection{shown}")
+        return given
 
     def _given(self, text: Sequence[str] | None, image: Sequence[Any] | None, views: Views | None) -> dict[str, Any]:
         """View matrices of what is given raw or as matrices."""

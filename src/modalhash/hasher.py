@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -86,13 +86,29 @@ class Hasher(Model, ABC):
         the hash functions are summed before the sign; sign(0) = +1.  Raises ValueError for an unknown view,
         another width than in fit, or an item without any view.
         """
+        packed = [np.packbits(values >= 0, axis=1) for values in self._signed(views)]
+        return BinaryCodes(np.concatenate(packed), self.n_bits)
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether the bits are signs of real values; not where a system has an `encode` of its own."""
+        return type(self).encode is Hasher.encode
+
+    def outputs(self, views: Views) -> F64:
+        """Real values (n, n_bits) whose signs are the bits of `encode`, for those who compare floats with codes.
+
+        Raises ValueError as `encode` does, TypeError where the system has no such values (`has_outputs`).
+        """
+        if not self.has_outputs:
+            raise TypeError(f"{self.name}: its codes are not the signs of real values")
+        return np.concatenate(list(self._signed(views)))
+
+    def _signed(self, views: Views) -> Iterator[F64]:
+        """The values whose signs are the bits, block by block."""
         checked, present = self._check_encode(views)
-        n = next(iter(checked.values())).shape[0]
-        packed = np.empty((n, -(-self.n_bits // 8)), dtype=np.uint8)
-        for rows in blocks(n):
-            outputs, has = self._outputs_of({name: matrix[rows] for name, matrix in checked.items()}, present, rows)
-            packed[rows] = np.packbits(self._fuse(outputs, has) >= 0, axis=1)
-        return BinaryCodes(packed, self.n_bits)
+        for rows in blocks(next(iter(checked.values())).shape[0]):
+            block = {name: matrix[rows] for name, matrix in checked.items()}
+            yield self._fuse(*self._outputs_of(block, present, rows))
 
     def _check_encode(self, views: Views) -> tuple[dict[str, Matrix], dict[str, NDArray[np.bool_]]]:
         """Checked views in the order of `fit`, only those that codes come from, and the rows that have each."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,12 @@ def _own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MODALHASH_KERNELS", raising=False)
 
 
+def wait(search: Search) -> None:
+    """Until buckets that are being built are there."""
+    if search._building is not None:
+        search._building.join()
+
+
 def check(search: Search, queries: BinaryCodes, k: int) -> None:
     positions, distances = search.nearest(queries, k)
     expected = nearest(queries, search.codes, k)
@@ -42,6 +50,7 @@ def test_all_turns_and_batches_give_the_naive_answer(
     search = Search(clusters(3000, bits, seed=1), method)
     for turn in range(6):
         check(search, clusters(1, bits, seed=turn + 10), 20)
+        wait(search)
     for size in (2, 50, 200):
         check(search, clusters(size, bits, seed=3), 7)
     check(search, clusters(4, bits, seed=3), 4000)
@@ -125,16 +134,64 @@ def test_auto_builds_a_multi_index_only_when_it_is_repaid(monkeypatch: pytest.Mo
     assert not search._has_buckets()  # not repaid
     for _ in range(100):
         check(search, clusters(1, 64, seed=8), 5)
-        if search.buckets is not None:
+        if search._building is not None:
             break
+    wait(search)
     assert isinstance(search.buckets, MultiIndex)
 
 
 def test_auto_builds_a_table_for_many_short_codes() -> None:
     search = Search(draw(100_000, 10, seed=9), "auto")
     check(search, draw(3, 10, seed=10), 5)
+    wait(search)
     assert isinstance(search.buckets, Table)
     assert not Search(draw(99_999, 10, seed=9), "auto")._has_buckets()
+
+
+def test_no_search_waits_while_auto_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: the request that came when building was repaid paid for it, a second at a million codes."""
+    may_end, built = threading.Event(), []
+
+    class Slow(Table):
+        def __init__(self, codes: BinaryCodes) -> None:
+            built.append(1)
+            assert may_end.wait(60)
+            super().__init__(codes)
+
+    together = threading.Barrier(4)
+
+    def worth(_: Search) -> bool:
+        together.wait(60)
+        return True
+
+    monkeypatch.setattr(choice, "Table", Slow)
+    monkeypatch.setattr(Search, "_worth_building", worth)
+    search = Search(draw(3000, 12, seed=9))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda seed: check(search, draw(1, 12, seed=seed), 5), range(20)))
+    assert search.buckets is None and built == [1]
+    may_end.set()
+    wait(search)
+    for seed in range(6):
+        check(search, draw(1, 12, seed=seed), 5)
+    assert isinstance(search.buckets, Slow) and built == [1]
+
+
+def test_buckets_are_opened_while_another_thread_measures_the_scan() -> None:
+    """Regression: infinity was no number of entries, and one of two searches at once failed."""
+    search = Search(draw(3000, 64, seed=4), "multi_index")
+    asked = draw(1, 64, seed=5)
+    expected, scan = search.scanner.nearest(asked, 5), search._scan
+
+    def beside(queries: BinaryCodes, k: int) -> tuple[object, object]:
+        search._scan = scan  # type: ignore[method-assign]
+        for found, wanted in zip(search.nearest(asked, 5), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        return scan(queries, k)
+
+    search._scan = beside  # type: ignore[method-assign,assignment]
+    search.nearest(asked, 5)
+    assert search._scan == scan
 
 
 def test_the_method_travels_with_the_index(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import resource
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from store_machine import draw_codes
 
 from modalhash import BinaryCodes, Hits, Store
 from modalhash.index import Show, StoreLocked, code_cache, truth
+from modalhash.index.columns import IdColumn, Rows
 from modalhash.index.file_store import FileStore
 from modalhash.index.lock import WriterLock
 
@@ -95,6 +100,34 @@ def test_a_whole_cache_of_another_store_is_not_used(folder: Path, other: dict[st
     if "name" in other:
         shutil.copy(path, folder / other["name"])
     assert code_cache.read(folder, **(named | other)) is None
+
+
+def test_a_whole_cache_of_nonsense_is_not_used(folder: Path) -> None:
+    """Regression, by fuzzing: a checksum that fits vouches for what was written, not for who wrote it."""
+    path = cache_of(folder)
+    with Store.open(folder) as store:
+        assert isinstance(store, FileStore)
+        version = store._about.trimmed
+    content = path.read_bytes()[code_cache.DIGEST :]
+    facts = json.loads(content[: code_cache.HEADER - code_cache.DIGEST])
+    shapes = facts["arrays"]
+    other = (
+        [["int64", [1]], *shapes[1:]],
+        shapes[:2],
+        [*shapes, ["uint8", [1]]],
+        [["int64", [1 << 70]]],
+        [["-,i", [1]]],
+        3,
+    )
+    for wrong in (b"[]", b"{", b"[" * 400, *(json.dumps({**facts, "arrays": given}).encode() for given in other)):
+        made = wrong.ljust(code_cache.HEADER - code_cache.DIGEST) + content[code_cache.HEADER - code_cache.DIGEST :]
+        path.write_bytes(sha256(made).digest() + made)
+        assert code_cache.read(folder, path.name, version, BITS) is None, wrong
+    beyond = Rows(np.arange(2), draw_codes(2, 1, BITS), IdColumn(np.array([0, 1 << 40, 2]), np.zeros(4, np.uint8)))
+    unequal = Rows(np.arange(2), draw_codes(3, 1, BITS), IdColumn(np.arange(2)))
+    for rows in (beyond, unequal):
+        name = code_cache.write(folder, version, rows)
+        assert code_cache.read(folder, name, version, BITS) is None
 
 
 def test_the_cache_of_an_older_or_forked_truth_is_not_used(folder: Path, tmp_path: Path) -> None:
@@ -329,6 +362,39 @@ def test_the_truth_is_flushed_with_every_commit(folder: Path) -> None:
         connection = store._writer.connection
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_disk_has_a_write_before_it_is_acknowledged(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    program = """if True:
+        import os, sys, numpy as np
+        from modalhash import BinaryCodes, Store
+        with Store.open(sys.argv[1], n_bits=8, create=True) as store:
+            for i in range(3):
+                os.write(1, b"asked")
+                store.upsert([i], BinaryCodes(np.zeros((1, 1), np.uint8), 8))
+                os.write(1, b"acknowledged")
+    """
+    log, words = tmp_path / "log", [sys.executable, "-c", program, str(tmp_path / "store")]
+    command = [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-y",
+        "-e",
+        "trace=write,pwrite64,fsync,fdatasync",
+        "-o",
+        str(log),
+        *words,
+    ]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("strace may not trace here")
+    parts = re.findall(r'"asked"(.*?)"acknowledged"', log.read_text(), flags=re.DOTALL)
+    assert len(parts) == 3
+    for part in parts:
+        written, flushed = part.rfind("sqlite-wal>, "), part.rfind("sync(")
+        assert 0 < written < flushed and "sqlite-wal>" in part[flushed:]
 
 
 def test_a_lock_that_is_let_go_can_be_taken(tmp_path: Path) -> None:

@@ -159,6 +159,16 @@ def test_an_item_is_added_found_and_removed(visit: Visit) -> None:
     assert names(visit("/?q=seas+small&only=4711")) == []
 
 
+def test_a_stored_script_is_text(visit: Visit, service: Process) -> None:
+    title = "<script>document.title = 'mine'</script> 4712"
+    item = {"id": 4712, "title": title, "text": "seas small"}
+    assert service.ask("POST", "/items", {"items": [item]})[0] == 200
+    for path in ("/?q=seas+small&only=4712", "/inside?item=4712"):
+        page = visit(path)
+        assert title in page.inner_text("main") and page.title() != "mine"
+    assert service.ask("DELETE", "/items/4712")[0] == 200
+
+
 def test_recommended_and_explained(visit: Visit) -> None:
     page = visit("/for-you")
     page.get_by_label("Or any user by id").fill("7")
@@ -247,6 +257,11 @@ SHOTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+SEEN = """() => Promise.all([...document.images]
+    .filter(image => image.getBoundingClientRect().top < innerHeight && !image.complete)
+    .map(image => new Promise(done => { image.onload = image.onerror = done; })))"""
+
+
 @pytest.mark.slow
 def test_pictures_of_the_demo(visit: Visit, tmp_path: Path) -> None:
     folder = Path(os.environ.get("MODALHASH_SCREENSHOTS") or tmp_path)
@@ -259,6 +274,7 @@ def test_pictures_of_the_demo(visit: Visit, tmp_path: Path) -> None:
         for name, (path, options) in SHOTS.items():
             page = visit(path, url=demo.url, **options)
             page.wait_for_load_state("networkidle")
+            page.evaluate(SEEN)
             stream = io.BytesIO(page.screenshot())
             with Image.open(stream) as shot:
                 shot.convert("RGB").save(folder / f"{name}.webp", quality=82, method=6)

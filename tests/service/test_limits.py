@@ -172,6 +172,7 @@ def test_requests_in_flight_are_counted_down_whatever_happens(client: Client, mo
 
 def test_searches_run_in_a_bounded_pool(start: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
     client = start(threads=2)
+    client.app.state.service.served.shelf.is_quick = False
     state, running, most = client.app.state.service, [0], [0]
     lock, search = threading.Lock(), state.served.shelf.search
 
@@ -191,6 +192,38 @@ def test_searches_run_in_a_bounded_pool(start: Callable[..., Client], monkeypatc
     for thread in threads:
         thread.join()
     assert most[0] == 2
+
+
+def test_short_searches_are_not_handed_over(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, threads = client.app.state.service.served.shelf, []
+    search = shelf.search
+
+    def noted(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return search(*args)
+
+    def pooled(**query: Any) -> bool:
+        assert client.post("/search", json=query).status_code == 200
+        return "worker" in threads[-1]
+
+    monkeypatch.setattr(shelf, "search", noted)
+    shelf.is_quick = True
+    assert not pooled(text="fruit") and pooled(text="fruit", k=101) and pooled(text="fruit", allow=[1])
+    image = base64.b64encode(picture()).decode()
+    assert pooled(image=image) and pooled(image=image, text="fruit")  # few bytes may be many pixels
+    shelf.is_quick = False
+    assert pooled(text="fruit")
+
+
+def test_searches_are_measured_again_where_items_have_doubled(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = client.app.state.service.served.shelf
+    assert shelf._measured == 160
+    for quick, seconds in ((True, 1e9), (False, 0.0)):
+        monkeypatch.setattr("modalhash.service.shelf.QUICK", seconds)
+        n = 2 * shelf._measured + 1 - len(shelf)
+        items = [{"id": 10_000 + len(shelf) + i, "code": "00000000"} for i in range(n)]
+        assert client.post("/items", json={"items": items}).status_code == 200
+        assert shelf.is_quick == quick and shelf._measured == len(shelf)
 
 
 def picture_header(width: int, height: int) -> bytes:

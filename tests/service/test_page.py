@@ -87,16 +87,19 @@ def test_a_filter_and_how_many(client: Client, place: Place) -> None:
     titles = [library.show.titles[int(id_)] for id_ in found(page)]
     assert len(titles) == 4 and all("seas" in title and "far" in title for title in titles)
     assert found(read(client, "/?q=fruit&only=nowhere")) == []
+    client.post("/items", json={"items": [{"id": 990, "title": "Nowhere", "text": "fruit"}]})
+    assert found(read(client, "/?q=fruit&only=nowhere")) == ["990"]
     assert len(found(read(client, "/?q=fruit&k=-3"))) == 1
 
 
 def test_columns_say_why_there_are_no_floats(client: Client) -> None:
     page = read(client, "/?q=fruit&columns=true&k=4")
-    assert "keeps codes only, 4 bytes an item, and no floats" in page.text
+    assert "keeps codes only, 4 bytes an item, and no floats; the demo keeps both" in page.text
     assert len(found(page)) == 8 and "their bits" in page.text  # codes, and codes rescored against bits
 
 
 def test_columns_of_floats_where_they_are_kept(client: Client, place: Place) -> None:
+    from modalhash.service.page.floats import unit
     from modalhash.service.page.kept import as_shown
 
     kept = client.app.state.page
@@ -104,10 +107,7 @@ def test_columns_of_floats_where_they_are_kept(client: Client, place: Place) -> 
     kept.vectors = {id_: as_shown(moment, i) for i, id_ in enumerate(moment.index.ids.tolist())}
     page = read(client, "/?q=fruit&columns=true&k=4")
     by_floats = found(page)[:4]
-    name, matrix = moment.raw_view("text", "fruit")
-    from modalhash.service.page.floats import outputs
-
-    query = outputs(moment.hasher, {name: matrix})[0].astype(np.float64)
+    query = unit(moment.hasher.outputs(moment.raw_views("fruit")))[0].astype(np.float64)
     values = np.stack([kept.vectors[id_] for id_ in moment.index.ids.tolist()]).astype(np.float64)
     nearest = np.argsort(1 - (values @ query), kind="stable")[:4]
     assert by_floats == [str(moment.id(int(i))) for i in nearest]
@@ -116,7 +116,7 @@ def test_columns_of_floats_where_they_are_kept(client: Client, place: Place) -> 
 
 def test_unknown_words_are_told_not_an_error(client: Client) -> None:
     page = read(client, "/?q=qqqq")
-    assert "nothing in these words is known here: “qqqq”" in page.text and not found(page)
+    assert "nothing in this text is known to the collection: 'qqqq'" in page.text and not found(page)
     broken = client.post("/page/search", files={"picture": ("a.png", b"no picture")})
     assert broken.status_code == 200 and "is no readable" in broken.text
 
@@ -168,7 +168,7 @@ def test_what_the_page_writes_stands_in_the_audit(start: Any, tmp_path: Path) ->
 def test_what_cannot_be_added_is_told(client: Client) -> None:
     for data, files, told in (
         ({"title": ""}, None, "Give the item a title"),
-        ({"title": "qqq"}, None, "nothing in these words is known"),
+        ({"title": "qqq"}, None, "nothing in this text is known"),
         ({"title": "fruit"}, {"picture": ("a.png", b"junk")}, "is no readable"),
     ):
         answer = client.post("/add", data={**data, "csrf": token(client, "/add")}, files=files)

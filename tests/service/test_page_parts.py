@@ -22,7 +22,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("jinja2")
 
 from modalhash.service.page import floats, pictures
-from modalhash.service.page.inspecting import bits_of, regions
+from modalhash.service.page.inspecting import bits_of, distinct, regions
 from modalhash.service.page.kept import Once
 from modalhash.service.page.layout import free_cells, layout
 from modalhash.service.page.moment import Moment
@@ -123,16 +123,23 @@ def test_facts_of_bits_against_plain_loops() -> None:
     assert facts.uneven == pytest.approx(np.abs((signs > 0).mean(axis=0) - 0.5).mean())
 
 
+@pytest.mark.parametrize("n_bits", [8, 64, 130])
+def test_different_codes_are_counted(n_bits: int) -> None:
+    made = codes(200, n_bits)
+    twice = BinaryCodes(np.concatenate([made.packed, made.packed[::3]]), n_bits)
+    assert distinct(twice) == len({row.tobytes() for row in made.packed})
+    assert distinct(made[:1]) == 1
+
+
 def test_floats_have_the_signs_of_the_codes() -> None:
     data = coloured_pictures()
     views = data.part("database")
     hasher = mh.A2LH(n_bits=16, random_state=0).fit(data.part("train"), data.part_labels("train"))
-    values = floats.outputs(hasher, views)
+    values = floats.unit(hasher.outputs(views))
     np.testing.assert_array_equal(values >= 0, hasher.encode(views).signs() > 0)
     np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, rtol=1e-5)
-    one = floats.outputs(hasher, {name: matrix[5:6] for name, matrix in views.items()})
-    np.testing.assert_array_equal(one[0], values[5])
-    assert floats.has_floats(hasher)
+    one = hasher.outputs({name: matrix[5:6] for name, matrix in views.items()})
+    np.testing.assert_array_equal(floats.unit(one)[0], values[5])
 
 
 def test_nearest_floats_are_in_order_of_distance_then_position() -> None:
@@ -150,7 +157,7 @@ def test_rescoring_is_in_the_order_of_the_floats_among_the_nearest_codes() -> No
     moment = Moment(
         Collection(hasher, Index.build(made), data.features, Show(data.titles or [], data.pictures or [])), 0
     )
-    vectors = floats.outputs(hasher, data.part("database"))
+    vectors = floats.unit(hasher.outputs(data.part("database")))
     found = answer(moment, Asked(words="fruit"), 3, ways=("code + rescoring",), vectors=vectors)
     assert found.query.vector is not None
     shortlist, _ = moment.search(found.query.code, 30)
@@ -162,16 +169,20 @@ def test_rescoring_is_in_the_order_of_the_floats_among_the_nearest_codes() -> No
 def test_what_is_shown_of_a_store_is_read_by_position_and_found_by_id(tmp_path: Any) -> None:
     hasher = mh.LSH(n_bits=8, random_state=0).fit({"x": np.random.default_rng(0).standard_normal((5, 3))})
     ids = ["b", "a", "d", "c", "e"]
-    show = Show([f"title {id_}" for id_ in ids], [picture("red"), b"", b"", b"", b""])
+    show = Show([f"Title {id_}" for id_ in ids], [picture("red"), b"", b"", b"", b""])
     made = Collection.create(tmp_path / "c", hasher, Index.build(codes(5, 8), ids), {}, show)
     moment = Moment(made, 0)
     assert [moment.find(id_) for id_ in (*ids, "x", "")] == [0, 1, 2, 3, 4, None, None]
-    assert list(moment.titles()) == list(show.titles) and moment.picture(0) == show.pictures[0]
+    assert (
+        moment.titles() == list(show.titles)
+        and moment.folded_titles[0] == "title b"
+        and moment.picture(0) == show.pictures[0]
+    )
     near, distances = moment.search(moment.codes[2], 1)
     assert near.tolist() == [2] and distances.tolist() == [0]
     fresh = Moment(made, 0)
     made.delete(["d"])
-    assert fresh.title(2) == ""  # deleted meanwhile
+    assert fresh.title(2) == fresh.folded_titles[2] == "" and fresh.folded_titles[4] == "title e"  # deleted meanwhile
     numbers = Moment(Collection(hasher, Index.build(codes(3, 8), [7, -2, 5]), {}, Show(["", "", ""], [b""] * 3)), 0)
     assert [numbers.find(text) for text in ("7", "-2", "5", "6", "x", "1e3", "9" * 40)] == [
         0,

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import random
+import resource
 import signal
 import socket
 import threading
@@ -75,20 +76,52 @@ def test_slow_clients_are_left(place: Place) -> None:
         service.end()
 
 
+def health_times(service: Process, times: int) -> list[float]:
+    """Seconds that /health takes on new connections, ascending."""
+    found = []
+    for _ in range(times):
+        started = time.perf_counter()
+        assert service.ask("GET", "/health")[0] == 200
+        found.append(time.perf_counter() - started)
+    return sorted(found)
+
+
 def test_many_idle_connections_make_room(place: Place) -> None:
     service = with_settings(place, "connections=20")
     try:
         crowd = [service.connect() for _ in range(200)]
-        times = []
-        for _ in range(10):
-            started = time.perf_counter()
-            assert service.ask("GET", "/health")[0] == 200
-            times.append(time.perf_counter() - started)
-        assert min(times) < 0.1
+        assert health_times(service, 10)[0] < 0.1
         for one in crowd:
             one.close()
     finally:
         service.end()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [20_000, 1_000], ids=["all stay", "the oldest make room"])
+def test_ten_thousand_connections(place: Place, most: int) -> None:
+    """Silent ones, ones that stop in their headers, ones that stay open after an answer."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] < 11_000:
+        pytest.skip(f"at most {before[1]} files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    service = with_settings(place, f"connections={most}", "header_seconds=300")
+    crowd: list[socket.socket] = []
+    begins = (b"", b"GET /health HTTP/1.1\r\nX-Slow: ", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    try:
+        for i in range(10_000):
+            crowd.append(service.connect())
+            crowd[-1].sendall(begins[i % 3])
+            if i % 1000 == 999:
+                assert health_times(service, 3)[0] < 0.1
+        times = health_times(service, 50)
+        assert times[-3] < 0.1, times
+        assert service.ask("POST", "/search", {"text": "fruit"})[0] == 200
+    finally:
+        for one in crowd:
+            one.close()
+        service.end()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_answers_do_not_wait_for_the_client(place: Place) -> None:

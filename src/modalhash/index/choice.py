@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import dataclass
 from time import process_time
 
@@ -24,6 +25,7 @@ MEMORY = 0.9  # of what earlier queries took: one that looks at little takes lon
 SECONDS_A_PLACE = 40e-9  # an item in one table, when built
 WORTH_A_TABLE = 100_000  # codes
 WORTH_A_MULTI_INDEX = 1_000_000
+NO_LIMIT = 2**62  # entries
 MOST_BYTES = 2**30  # that "auto" may spend on a multi-index
 
 
@@ -61,7 +63,8 @@ class Search:
     "table" (to 16 bits) and "multi_index" (17 to 64 bits) build buckets at the first search and open them as long
     as that is measured to be cheaper than the scan.  "auto" scans; it builds a table for at least 100,000 codes,
     and a multi-index only for at least 1,000,000 codes, once searches of fewer than 32 queries have taken longer
-    than building it takes, and if it fits into 1 GiB (it costs 16 to 48 bytes an item).
+    than building it takes, and if it fits into 1 GiB (it costs 16 to 48 bytes an item).  A thread builds them, so
+    that no search waits: scans answer until they are there.
     Raises ValueError for another method or one that does not fit the length of the codes.
     """
 
@@ -70,6 +73,8 @@ class Search:
         self.codes, self.method = codes, method
         self.scanner = Scanner(codes, threads)
         self.buckets: Table | MultiIndex | None = None
+        self._building: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._seconds_of_few = 0.0
         self._opened = (0.0, 0.0)  # seconds and entries of queries by buckets, older ones fading
         self._costs: dict[tuple[int, int], Costs] = {}
@@ -106,7 +111,8 @@ class Search:
         What was measured may come from a moment in which the machine stood still, and a trial is to find that out.
         """
         measured = self._seconds_an_entry()
-        return int(seconds / (measured if most > TRIAL else min(measured, SECONDS_AN_ENTRY)))
+        entries = seconds / (measured if most > TRIAL else min(measured, SECONDS_AN_ENTRY))
+        return int(min(entries, NO_LIMIT))  # another thread may not have measured the scan yet
 
     def _open(self, queries: BinaryCodes, k: int, budget: int) -> Nearest:
         """Open buckets of at most so many entries a query, then scan for the queries that need more."""
@@ -127,11 +133,19 @@ class Search:
     def _has_buckets(self) -> bool:
         if self.buckets is not None or self.method == "scan" or wanted_path() == "numpy":
             return self.buckets is not None and wanted_path() != "numpy"
-        if self.method == "auto" and not self._worth_building():
-            return False
-        self.buckets = (Table if self.codes.n_bits <= table.MOST_BITS else MultiIndex)(self.codes)
-        self.buckets.nearest(self.codes[:1], 1)  # compiles, which must not count as the cost of an entry
-        return True
+        if self.method != "auto":
+            self._build()
+        elif self._building is None and self._worth_building():
+            with self._lock:
+                if self._building is None:
+                    self._building = threading.Thread(target=self._build, name="modalhash-buckets", daemon=True)
+                    self._building.start()
+        return self.buckets is not None
+
+    def _build(self) -> None:
+        made = (Table if self.codes.n_bits <= table.MOST_BITS else MultiIndex)(self.codes)
+        made.nearest(self.codes[:1], 1)  # compiles: no search shall wait for that, nor take it for the cost of an entry
+        self.buckets = made
 
     def _worth_building(self) -> bool:
         n, bits = len(self.codes), self.codes.n_bits

@@ -26,6 +26,7 @@ DIGEST = 32
 HEADER = 512
 ALIGNED = 64
 FORMAT = 1
+KINDS: dict[str, Any] = {np.dtype(kind).name: np.dtype(kind) for kind in (np.int64, *WIDTHS)}
 PREFIX, SUFFIX, TEMPORARY = "codes-", ".cache", ".tmp"
 
 
@@ -68,12 +69,24 @@ def read(folder: Path, name: str, version: int, n_bits: int) -> Rows | None:
     view = memoryview(whole)
     if len(view) < HEADER or sha256(view[DIGEST:]).digest() != view[:DIGEST]:
         return None
-    facts = json.loads(bytes(view[DIGEST:HEADER]))
     expected = {"format": FORMAT, "name": name, "version": version, "n_bits": n_bits}
-    if {key: facts.get(key) for key in expected} != expected:
+    try:
+        facts = json.loads(bytes(view[DIGEST:HEADER]))
+        if {key: facts.get(key) for key in expected} != expected:
+            return None
+        return _rows(n_bits, *_arrays(view, facts["arrays"]))
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):  # not written by us
         return None
-    positions, packed, values, *letters = _arrays(view, facts["arrays"])
-    return Rows(positions, BinaryCodes(packed, n_bits), IdColumn(values, letters[0] if letters else None))
+
+
+def _rows(n_bits: int, positions: Array, packed: Array, values: Array, letters: Array | None = None) -> Rows:
+    """Arrays as rows; ValueError where they do not belong together."""
+    rows = Rows(positions, BinaryCodes(packed, n_bits), IdColumn(values, letters))
+    if not len(positions) == len(packed) == len(rows.ids) or positions.ndim != 1 or values.ndim != 1:
+        raise ValueError("cache: the arrays differ in length")
+    if letters is not None and (values[0] < 0 or values[-1] > letters.size or (np.diff(values) < 0).any()):
+        raise ValueError("cache: ids reach beyond their letters")
+    return rows
 
 
 def _padded(arrays: list[Array]) -> Iterator[bytes]:
@@ -85,9 +98,7 @@ def _padded(arrays: list[Array]) -> Iterator[bytes]:
 def _arrays(view: memoryview, shapes: list[Any]) -> list[Array]:
     start, found = HEADER, []
     for kind, shape in shapes:
-        dtype = np.dtype(kind)
-        if dtype not in (np.dtype(np.int64), *map(np.dtype, WIDTHS)):
-            raise ValueError(f"cache: unexpected dtype {kind}")
+        dtype = KINDS[kind]
         array = np.frombuffer(view, dtype, int(np.prod(shape)), start).reshape(shape)
         found.append(array)
         start += array.nbytes + -array.nbytes % ALIGNED

@@ -250,6 +250,12 @@ class FileStore(Store):
             check_kind("ids", given, about.kind)
             return self._reader.get(given, self.n_bits)
 
+    def titles(self) -> dict[int | str, str]:
+        """The titles of all items that were stored with one, by id, without their pictures."""
+        self._check_open()
+        with self._reading:
+            return self._reader.titles()
+
     def index(self) -> Index:
         """The items of this moment as an in-memory index, in order of position."""
         return self._refreshed().index

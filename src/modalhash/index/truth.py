@@ -250,6 +250,11 @@ class Truth:
         show = Show([row[1] or "" for row in rows], [row[2] or b"" for row in rows])
         return Items(ids, BinaryCodes(packed, n_bits), show)
 
+    def titles(self) -> dict[Any, str]:
+        """The titles of all items that have something to show, by id; no picture is read."""
+        with told(self.path):
+            return dict(self.connection.execute("SELECT id, title FROM items JOIN shown USING (position)"))
+
     def copy(self, path: Path) -> None:
         """Write the items of one moment to another file, without a cache."""
         with told(self.path):

@@ -133,6 +133,12 @@ class Recommender(Model, ABC):
         codes = self.item_codes_
         return _as_hits(self.item_ids_, nearest_codes(codes[at], codes, k, [np.array([i]) for i in at]))
 
+    def rated_by(self, user: Any) -> Array:
+        """Ids of the items that a user, by id, has rated, in the order of the items."""
+        self._check_fitted()
+        (at,) = find_ids("users", self.user_ids_, user)
+        return np.asarray(self.item_ids_[self._seen_by(at)])
+
     def _hits(self, users: Positions, k: int, seen: list[Array] | None) -> Hits:
         """Nearest items of users by position, without those in `seen`."""
         return _as_hits(self.item_ids_, nearest_codes(self.user_codes_[users], self.item_codes_, k, seen))

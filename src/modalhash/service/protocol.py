@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import socket
 
@@ -13,13 +12,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from modalhash.service.problems import MEDIA_TYPE, Problem
 from modalhash.service.settings import Settings
 
-ORDER = itertools.count()
-
 
 class Connection(H11Protocol):
     """uvicorn's connection with a time limit on headers and a limit on open connections."""
 
     settings: Settings
+    opened: dict[Connection, None]  # all of a service, the oldest first
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
@@ -28,14 +26,15 @@ class Connection(H11Protocol):
         transport.get_extra_info("socket").setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
         )  # head, body: 2 packets
-        self.order = next(ORDER)
         self._watch(new=True)
-        if len(self.connections) > self.settings.connections:
-            idle = [one for one in self.connections if isinstance(one, Connection) and one is not self and one.is_idle]
-            if idle:
-                min(idle, key=lambda one: one.order).transport.abort()
-            else:
+        self.opened[self] = None
+        if len(self.opened) > self.settings.connections:
+            oldest = next(one for one in self.opened if one is self or one.is_idle)
+            if oldest is self:
                 self._refuse(Problem(429, "too many connections", {"Retry-After": "1"}))
+            else:
+                del self.opened[oldest]
+                oldest.transport.abort()
 
     @property
     def is_idle(self) -> bool:
@@ -55,6 +54,7 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
         self._stop_watching()
+        self.opened.pop(self, None)
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -90,4 +90,4 @@ class Connection(H11Protocol):
 
 def connections_of(settings: Settings) -> type[Connection]:
     """The class of connections with these settings."""
-    return type("ServedConnection", (Connection,), {"settings": settings})
+    return type("ServedConnection", (Connection,), {"settings": settings, "opened": {}})

@@ -16,6 +16,7 @@ from modalhash.service.shelf import joined
 from modalhash.service.state import State, state_of
 
 router = APIRouter()
+FEW = 100  # results of a search that may be made at once; never with a picture, few bytes may be many pixels
 FORM = {
     "text": {"type": "string"},
     "image": {"type": "string", "format": "binary"},
@@ -76,7 +77,9 @@ async def search(request: Request) -> dict[str, Any]:
     def find() -> Any:
         return shelf.search([seen_of(asked, state.settings.limits.pixels, image)], asked.k, allowed(asked.allow))
 
-    return {"hits": hits_of(await state.run(find))[0], "versions": state.versions()}
+    few = asked.k <= FEW and asked.allow is None and not image and not asked.image
+    found = await state.run(find, at_once=few and shelf.is_quick)
+    return {"hits": hits_of(found)[0], "versions": state.versions()}
 
 
 async def _form(request: Request, state: State) -> tuple[schemas.SearchRequest, bytes | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil, sqrt
 
 import numpy as np
@@ -25,12 +25,12 @@ Id = int | str
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """What is known beside the model: stated tastes of simulated users, ratings, pictures by id, who is new."""
+    """What is known beside the model: stated tastes of simulated users, ratings, pictures of ids, who is new."""
 
     simulated: bool = False
     taste: Taste | None = None
     ratings: Matrix | None = None
-    pictures: Mapping[Id, bytes] = field(default_factory=dict)
+    picture: Callable[[Id], bytes] = lambda _: b""  # empty for none
     new_users: frozenset[int] = frozenset()
     new_items: frozenset[int] = frozenset()
 
@@ -77,10 +77,16 @@ class Audience:
         self.model, self.titles, self.told = model, titles or {}, told
         self.users = {id_: i for i, id_ in enumerate(model.user_ids_.tolist())}
         self.items = {id_: i for i, id_ in enumerate(model.item_ids_.tolist())}
+        self.named = {str(id_): id_ for id_ in self.items}
 
     def title(self, item: Id) -> str:
         """What an item is called, its id where it has no title."""
         return str(self.titles.get(item, item))
+
+    def picture(self, item: Id | None) -> bytes:
+        """The picture of an item by its id, or by the id as text; empty bytes for none."""
+        id_ = self.named.get(str(item))
+        return b"" if id_ is None else self.told.picture(id_)
 
     def faces(self) -> list[User]:
         """Some users, far apart, and one who is new if there is one."""
@@ -110,10 +116,9 @@ class Audience:
 
     def rated(self, user: Id) -> list[tuple[Id, str]]:
         """What a user has rated, best first where ratings are known: (item, note)."""
-        at, ids = self.users[user], list(self.items)
         if self.told.ratings is None:
-            return [(ids[i], "") for i in self.model._seen_by(at)[:RATED].tolist()]
-        row = self.told.ratings[[at]].tocoo()
+            return [(item, "") for item in self.model.rated_by(user)[:RATED].tolist()]
+        row, ids = self.told.ratings[[self.users[user]]].tocoo(), list(self.items)
         order = np.lexsort((row.col, -row.data))[:RATED]
         return [(ids[int(row.col[i])], f"rated {row.data[i]:g}") for i in order]
 
@@ -129,8 +134,7 @@ class Audience:
         at, who = self.items[item], self.users[user]
         agree = np.zeros(model.n_bits, dtype=bool)
         agree[found.bits] = True
-        known = {str(id_): id_ for id_ in self.items}
-        parts = [_reason(ground, known) for ground in found.grounded if not ground.quoted]
+        parts = [_reason(ground, self.named) for ground in found.grounded if not ground.quoted]
         suits = told.taste is not None and bool(told.taste.likes[who, told.taste.of_items[at]])
         return Pick(
             item,
@@ -157,14 +161,14 @@ def simulated_audience(model: Recommender, titles: Mapping[Id, str] | None) -> A
     if source.ratings.shape != (len(model.user_ids_), len(model.item_ids_)):
         return None
     split = split_ratings(source, 0)
-    pictures = dict(zip(model.item_ids_.tolist(), source.pictures or [], strict=True))
+    pictures: dict[Id, bytes] = dict(zip(model.item_ids_.tolist(), source.pictures or [], strict=True))
     new_users = frozenset(split.new_users.tolist())
-    return Audience(model, titles, Told(True, taste, split.train, pictures, new_users, split.new_item_set))
+    return Audience(model, titles, Told(True, taste, split.train, pictures.__getitem__, new_users, split.new_item_set))
 
 
 def audience_of(
-    model: Recommender, titles: Mapping[Id, str] | None, demo: bool, pictures: Callable[[], Mapping[Id, bytes]]
+    model: Recommender, titles: Mapping[Id, str] | None, demo: bool, picture: Callable[[Id], bytes]
 ) -> Audience:
-    """The users of a recommender; pictures: of the items of the collection, by id."""
+    """The users of a recommender; picture: of an item of the collection, by its id."""
     simulated = simulated_audience(model, titles) if demo else None
-    return simulated or Audience(model, titles, Told(pictures=pictures()))
+    return simulated or Audience(model, titles, Told(picture=picture))

@@ -5,26 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from modalhash.hasher import Hasher
-from modalhash.views import Array, Views, blocks
+from modalhash.views import Array
 
 F32 = NDArray[np.float32]
-
-
-def has_floats(hasher: Hasher) -> bool:
-    """Whether the bits of this system are signs of real values that can be had."""
-    return type(hasher).encode is Hasher.encode
-
-
-def outputs(hasher: Hasher, views: Views) -> F32:
-    """The values (n, K) whose signs are `hasher.encode(views)`, rows of length 1."""
-    checked, present = hasher._check_encode(views)
-    n = next(iter(checked.values())).shape[0]
-    values = np.empty((n, hasher.n_bits), dtype=np.float32)
-    for rows in blocks(n):
-        block = {name: matrix[rows] for name, matrix in checked.items()}
-        values[rows] = unit(hasher._fuse(*hasher._outputs_of(block, present, rows)))
-    return values
 
 
 def unit(values: Array) -> F32:

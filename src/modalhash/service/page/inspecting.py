@@ -52,8 +52,14 @@ def bits_of(codes: BinaryCodes) -> Bits:
     correlation = np.divide(cross / n - np.outer(mean, mean), scale, out=np.zeros_like(cross), where=scale > 1e-12)
     np.fill_diagonal(correlation, 0)
     a, b = np.unravel_index(np.abs(correlation).argmax(), correlation.shape)
-    distinct = len(np.unique(codes.packed, axis=0))
-    return Bits((mean + 1) / 2, (int(a), int(b)), float(correlation[a, b]), distinct)
+    return Bits((mean + 1) / 2, (int(a), int(b)), float(correlation[a, b]), distinct(codes))
+
+
+def distinct(codes: BinaryCodes) -> int:
+    """How many different codes there are; np.unique of rows would keep all other threads waiting, for seconds."""
+    words = codes.words()
+    words = words[np.lexsort(words.T)]
+    return 1 + int((words[1:] != words[:-1]).any(axis=1).sum())
 
 
 @dataclass(frozen=True, eq=False)

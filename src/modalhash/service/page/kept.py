@@ -115,11 +115,13 @@ class Kept:
         if served.recommender is None:
             return None
         model, own = served.recommender, settings.collection == "demo" and settings.recommender is None
-        return self._audience.get(lambda: audience_of(model, served.titles, own, self._pictures))
+        return self._audience.get(lambda: audience_of(model, served.titles, own, self.picture))
 
-    def _pictures(self) -> dict[int | str, bytes]:
+    def picture(self, id_: int | str) -> bytes:
+        """The picture of an item of the collection as it is now; empty bytes for none."""
         moment = self.now()
-        return {id_: moment.picture(i) for i, id_ in enumerate(moment.index.ids.tolist())}
+        at = moment.find(str(id_))
+        return b"" if at is None else moment.picture(at)
 
 
 def of_demo(moment: Moment) -> tuple[dict[int | str, F32], dict[int | str, list[str]]]:
@@ -129,7 +131,7 @@ def of_demo(moment: Moment) -> tuple[dict[int | str, F32], dict[int | str, list[
     data = load_dataset("emoji")
     rows = data.split["database"]
     ids = np.asarray(data.ids)[rows].tolist()
-    values = floats.outputs(moment.hasher, data.part("database"))
+    values = floats.unit(moment.hasher.outputs(data.part("database")))
     names = [str(name) for name in data.label_names or []]
     terms = [[names[j] for j in np.flatnonzero(row)] for row in np.asarray(data.labels)[rows]]
     return dict(zip(ids, values, strict=True)), dict(zip(ids, terms, strict=True))
@@ -140,7 +142,7 @@ def as_shown(moment: Moment, at: int) -> F32:
     views = moment.shown_views(at)
     if not views:
         return np.zeros(moment.hasher.n_bits, dtype=np.float32)
-    return np.asarray(floats.outputs(moment.hasher, views)[0])
+    return np.asarray(floats.unit(moment.hasher.outputs(views))[0])
 
 
 def kept_of(request: Request) -> Kept:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from modalhash.collection import Collection
 from modalhash.hasher import Hasher
 from modalhash.index import Hits, Index
-from modalhash.views import Array, blocks, missing
+from modalhash.views import Array
 
 MOST = 20_000  # items whose titles and pictures stay in memory
 
@@ -55,39 +56,37 @@ class Moment:
         """The encoded picture of a position, empty for none."""
         return self._row(at)[1]
 
-    def titles(self) -> Iterator[str]:
-        """All titles, in order."""
-        for rows in blocks(len(self)):
-            self._read(range(rows.start, rows.stop))
-            for at in range(rows.start, rows.stop):
-                yield self.title(at)
+    def titles(self) -> list[str]:
+        """All titles, in order; of what was deleted meanwhile an empty one."""
+        if self.collection.store is None:
+            return list(self.collection.show.titles)
+        found = self.collection.store.titles()
+        return [found.get(id_, "") for id_ in self.index.ids.tolist()]
+
+    @cached_property
+    def folded_titles(self) -> list[str]:
+        """All titles without regard to case, read once, for the filter."""
+        return [title.casefold() for title in self.titles()]
 
     def _row(self, at: int) -> tuple[str, bytes]:
         row = self._rows.get(at)
         if row is None:
-            self._read(range(at, at + 1))
-            row = self._rows.get(at, ("", b""))
+            row = self._read(at)
+            with self._reading:
+                if len(self._rows) > MOST:
+                    self._rows = {}
+                self._rows[at] = row
         return row
 
-    def _read(self, wanted: range) -> None:
-        """Read what is shown of some items; of one that was deleted meanwhile nothing is."""
-        store = self.collection.store
-        rows = [at for at in wanted if at not in self._rows]
-        if not rows:
-            return
-        if store is None:
-            show = self.collection.show
-            found = [(show.titles[at], show.pictures[at]) for at in rows]
-        else:
-            try:
-                shown = store.get(self.index.ids[rows]).show
-                found = list(zip(shown.titles, shown.pictures, strict=True))
-            except ValueError:
-                found = [("", b"")] * len(rows)
-        with self._reading:
-            if len(self._rows) > MOST:
-                self._rows = {}
-            self._rows |= dict(zip(rows, found, strict=True))
+    def _read(self, at: int) -> tuple[str, bytes]:
+        """What is shown of an item; of one that was deleted meanwhile nothing is."""
+        store, rows = self.collection.store, slice(at, at + 1)
+        try:
+            show = self.collection.show if store is None else store.get(self.index.ids[rows]).show
+        except ValueError:
+            return "", b""
+        at = at if store is None else 0
+        return show.titles[at], show.pictures[at]
 
     @cached_property
     def _order(self) -> tuple[NDArray[np.int64], Array]:
@@ -121,28 +120,19 @@ class Moment:
         hits: Hits = self.index.search(query, k, mask)
         return self.positions(hits.ids[0]), hits.distances[0]
 
-    def raw_view(self, kind: str, value: str | bytes) -> tuple[str, Any]:
-        """The view of words ("text") or a picture ("image") and its matrix (1, d).
+    def raw_views(self, text: str = "", image: bytes = b"") -> dict[str, Any]:
+        """The views of words, a picture or both, their matrices (1, d).
 
-        ValueError where the collection has no such view, or knows nothing of what is in the value.
+        ValueError where the collection has no such view, or knows nothing of what is in one.
         """
-        name = self.collection._view_of(kind)
-        matrix = self.features[name].transform([value])
-        if missing(matrix).any():
-            shown = f": “{value[:80]}”" if isinstance(value, str) else ""
-            raise ValueError(f"nothing in {'these words' if kind == 'text' else 'this picture'} is known here{shown}")
-        return name, matrix
+        return self.collection.views(text or None, image or None)
 
     def shown_views(self, at: int) -> dict[str, Any]:
         """The views of what is shown of an item, its picture and its title, as far as something in them is known."""
-        views = {}
-        for kind, value in (("image", self.picture(at)), ("text", self.title(at))):
-            if value and kind in self.takes:
-                try:
-                    name, matrix = self.raw_view(kind, value)
-                except ValueError:
-                    continue
-                views[name] = matrix
+        views: dict[str, Any] = {}
+        for shown in ({"image": self.picture(at)}, {"text": self.title(at)}):
+            with suppress(ValueError):
+                views |= self.raw_views(**shown)
         return views if set(self.hasher.needed_views) <= set(views) else {}
 
 

@@ -53,7 +53,7 @@ def _new_item(kept: Kept, title: str, content: bytes) -> NewItem:
         seen["image"] = content
     if "text" in moment.takes:
         try:
-            moment.raw_view("text", title)
+            moment.raw_views(title)
             seen["text"] = title
         except ValueError:  # no word of the title is known: the picture has to do
             if not seen:

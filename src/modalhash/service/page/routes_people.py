@@ -6,11 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from modalhash.service.page.audience import Audience
 from modalhash.service.page.kept import Kept
 from modalhash.service.page.rendering import PageRoute, render
 from modalhash.service.page.routes import Page, Service, shown
-from modalhash.service.problems import Problem
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 PICKS = 12
@@ -36,11 +34,9 @@ def _for_you(request: Request, kept: Kept, user: str, k: int) -> Response:
 @router.get("/page/recommended")
 async def recommended(state: Service, kept: Page, item: str) -> Response:
     """The picture of an item that is recommended; it need not be in the collection."""
-    audience: Audience | None = await state.run(kept.audience)
-    known = {} if audience is None else audience.told.pictures
-    content = known.get(item, b"")
-    if not content and item.isascii() and item.lstrip("-").isdigit():
-        content = known.get(int(item[:20]), b"")
-    if not content:
-        raise Problem(404, "there is no picture of this item")
-    return shown(content)
+    return shown(await state.run(_picture, kept, item))
+
+
+def _picture(kept: Kept, item: str) -> bytes:
+    audience = kept.audience()
+    return b"" if audience is None else audience.picture(item)

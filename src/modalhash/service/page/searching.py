@@ -111,7 +111,7 @@ def prepare(moment: Moment, asked: Asked, vectors: Array | None = None) -> Query
         return Query(moment.codes[asked.item], vector, seconds=time.perf_counter() - started)
     given = views_of(moment, asked)
     code = hasher.encode_queries(given)
-    vector = floats.outputs(hasher, given)[0] if floats.has_floats(hasher) else None
+    vector = floats.unit(hasher.outputs(given))[0] if hasher.has_outputs else None
     seconds = time.perf_counter() - started
     weights: list[tuple[str, float]] = []
     if isinstance(hasher, FusedHasher) and len(given) > 1:
@@ -126,8 +126,7 @@ def views_of(moment: Moment, asked: Asked) -> dict[str, Any]:
         picture = moment.picture(asked.item)
         if not picture:
             raise ValueError("this item has no picture to search with beside words")
-    raw: tuple[tuple[str, Any], ...] = (("text", asked.words), ("image", picture))
-    return dict(moment.raw_view(kind, value) for kind, value in raw if value)
+    return moment.raw_views(asked.words, picture)
 
 
 def allowed_rows(moment: Moment, only: str) -> NDArray[np.int64] | None:
@@ -135,8 +134,8 @@ def allowed_rows(moment: Moment, only: str) -> NDArray[np.int64] | None:
     words = only.casefold().split()
     if not words:
         return None
-    titles = (title.casefold() for title in moment.titles())
-    return np.array([i for i, title in enumerate(titles) if all(word in title for word in words)], dtype=np.int64)
+    titles = enumerate(moment.folded_titles)
+    return np.array([i for i, title in titles if all(word in title for word in words)], dtype=np.int64)
 
 
 def search(
@@ -178,7 +177,8 @@ def _by_floats(
     told = f"{width} bytes an item, cosine distance"
     if vectors is None:
         kept = moment.codes.bytes_per_item
-        return Column("float", told, why_not=f"This collection keeps codes only, {kept} bytes an item, and no floats.")
+        why_not = f"This collection keeps codes only, {kept} bytes an item, and no floats; the demo keeps both."
+        return Column("float", told, why_not=why_not)
     assert query.vector is not None
     started = time.perf_counter()
     near, distances = floats.nearest(query.vector, vectors, allowed, k)
