@@ -1,11 +1,11 @@
-# Five targets: demo, test, test-slow, check, docs.  All work from the package registry alone.
+# Six targets: demo, test, test-slow, check, docs, sbom.  All work from the package registry alone.
 PYTHON ?= python3.11
 BIN := .venv/bin
 CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 MODALHASH_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export MODALHASH_DATA
 
-.PHONY: demo test test-slow check docs clean
+.PHONY: demo test test-slow check docs sbom clean
 
 demo: .venv/core
 	$(BIN)/modalhash demo --out demo-output
@@ -25,6 +25,11 @@ check: .venv/dev
 docs: .venv/docs
 	$(BIN)/mkdocs build --strict
 
+sbom:  # the bill of materials of what a service installs
+	test -x .venv-sbom/bin/python || $(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/pip install --quiet cyclonedx-bom==7.5.0
+	.venv-sbom/bin/cyclonedx-py requirements locked.txt --pyproject pyproject.toml --output-reproducible -o sbom.json
+
 .venv/core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e .
@@ -39,4 +44,4 @@ docs: .venv/docs
 	touch $@
 
 clean:
-	rm -rf .venv build dist site demo-output
+	rm -rf .venv .venv-sbom sbom.json build dist site demo-output
