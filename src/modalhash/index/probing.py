@@ -2,7 +2,8 @@
 
 A bucket is opened in rings: first the query's own value, then all values that differ in one bit, in two …
 The k best so far form a heap whose top is the worst of them; an entry is distance · 2³² + position, so its order is
-that of the results.  What uses an intrinsic is in its file, see kernels.py.
+that of the results.  What uses an intrinsic is in its file, see kernels.py; only the instructions of `which_below` come
+from there, so after a change of them delete numba's cache of this file.
 """
 
 from __future__ import annotations
